@@ -1,0 +1,5 @@
+"""``python -m agent`` is ``hullwatch``."""
+
+from agent.cli import main
+
+main()

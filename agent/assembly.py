@@ -1,0 +1,93 @@
+"""Puts the collectors together for one node: what the agent, ``scan``, ``ps`` and ``inspect`` share.
+
+Nothing is started here. ``Collectors.sweep.run()`` once, and the state of the node is in the events that were emitted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config_schema import Config
+from agent.state import NodeState
+from collectors.containers.registry import ContainerRegistry
+from collectors.events import ContainerSeen, Event
+from collectors.facts import HostBaseline
+from collectors.host import Roots, detect_roots, read_baseline
+from collectors.mountwatch import MountWatch
+from collectors.observer import Observer
+from collectors.proc.mountinfo import parse_mountinfo
+from collectors.proc.process import ProcessReader
+from collectors.sweep import Sweep
+from detectors.base import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Collectors:
+    """Everything that reads one node, wired to one ``emit``."""
+
+    roots: Roots
+    host: HostBaseline
+    reader: ProcessReader
+    registry: ContainerRegistry
+    mount_watch: MountWatch | None
+    observer: Observer
+    sweep: Sweep
+
+
+def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: bool) -> Collectors:
+    """Read the host's baseline and build the collectors. ``watch_mounts`` is for those who stay."""
+    roots = configured_roots(config)
+    host = read_baseline(roots, time.time_ns)
+    reader = ProcessReader(roots, time.time_ns, nsfs_device=host.nsfs_device)
+    registry = ContainerRegistry(
+        roots, extra_state_directories=config.containers.state_directories, clock_ns=time.time_ns
+    )
+    observer = Observer(
+        reader,
+        registry,
+        host,
+        roots,
+        emit,
+        clock_ns=time.time_ns,
+        descriptors=config.sweep.descriptors,
+        limit=config.limits.processes,
+    )
+    mount_watch = None
+    if watch_mounts:
+        mount_watch = MountWatch(Path(roots.proc), observer.mounted, parse_mountinfo, time.time_ns)
+        observer.watch_mounts_with(mount_watch)
+    sweep = Sweep(
+        observer,
+        roots,
+        emit,
+        clock_ns=time.time_ns,
+        cpu_ns=time.thread_time_ns,
+        full_every=config.sweep.full_every,
+    )
+    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep)
+
+
+def configured_roots(config: Config) -> Roots:
+    """The roots of /proc, /sys and / that the configuration names; what it leaves open is detected."""
+    detected = detect_roots()
+    return Roots(
+        proc=config.roots.proc or detected.proc,
+        sys=config.roots.sys or detected.sys,
+        host=config.roots.host or detected.host,
+    )
+
+
+def new_state(config: Config, host: HostBaseline, tier: Tier) -> NodeState:
+    """An empty state with the configured bounds."""
+    return NodeState(host, tier, max_processes=config.limits.processes, max_containers=config.limits.containers)
+
+
+def tell_containers(collectors: Collectors, emit: Callable[[Event], None]) -> int:
+    """Emit every container that is on the node already; before the first sweep, so that its processes find theirs."""
+    containers = collectors.registry.discover()
+    for container in containers:
+        emit(ContainerSeen(time.time_ns(), container))
+    return len(containers)

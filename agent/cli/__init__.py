@@ -1,0 +1,99 @@
+"""The command line, ``hullwatch``: one file a command, each imported only when it is the one that runs.
+
+Conventions of every command: data goes to stdout, messages to stderr. Exit status 0 is done or clean, 1 findings (or a
+failed proof), 2 wrong usage, a wrong configuration or no permission. ``-o table|json|yaml`` chooses the form of the
+data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that goes away
+(``hullwatch ps | head -1``) ends a command quietly, with the status of SIGPIPE.
+
+Guarded by ``tests/agent/cli/test_main.py``: the table below says what each command's own help says.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import click
+
+from agent import __version__
+from agent.text import visible
+
+
+class Entry(NamedTuple):
+    """Where a command is, ``module:attribute``, and the line that stands for it in ``hullwatch --help``."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "run": Entry("agent.cli.run:run", "Watch this node: the agent."),
+    "scan": Entry("agent.cli.scan:scan", "Look at this node once, and say what got out or could."),
+    "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
+    "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
+    "rules": Entry("agent.cli.rules:rules", "List what hullwatch detects."),
+    "explain": Entry("agent.cli.explain:explain", "Say what a rule means, and what to do when it fires."),
+    "selftest": Entry("agent.cli.selftest:selftest", "Prove that a break-out on this node is seen."),
+    "config": Entry("agent.cli.config:config", "Check a configuration file, or print what may stand in one."),
+    "completion": Entry("agent.cli.completion:completion", "Print the completion script for a shell."),
+}
+"""Every command, in the order of the help."""
+
+EPILOG = "Exit status: 0 done or clean, 1 findings, 2 wrong usage, wrong configuration or no permission."
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; ``None`` where there is none."""
+        del ctx
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.place.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """As click does it, with what is wrong in ``args`` made visible."""
+        with _visible_errors():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does it, with what is wrong in the arguments of the command made visible."""
+        with _visible_errors():
+            return super().invoke(ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their lines, without importing any of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@contextmanager
+def _visible_errors() -> Iterator[None]:
+    """Click repeats the argument that it refuses, and a script may have got that from a container."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # its message is the help
+    except click.UsageError as error:
+        raise click.UsageError(visible(error.format_message()), error.ctx) from error
+
+
+@click.command(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hullwatch", message="%(prog)s %(version)s")
+def main() -> None:
+    """Watch the hull of every container on this node, and tell when something gets out."""

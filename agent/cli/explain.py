@@ -1,0 +1,92 @@
+"""``hullwatch explain``: one rule, for the person who was woken by it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+import click
+
+from agent.cli.output import Output, Refused, output_options, paragraph
+from agent.cli.rules import of_detector
+from agent.detector_reference import description
+from agent.text import clipped
+from detectors.base import Detector
+from detectors.catalog import DETECTORS
+
+WIDEST = 100
+
+
+@click.command()
+@click.argument("rule")
+@output_options
+def explain(rule: str, output: Output) -> None:
+    """Say what a rule means, and what to do when it fires.
+
+    RULE is an id (HW-103, or just 103) or a name (host_root_entered).
+    """
+    detector = find(rule)
+    if output.is_table:
+        output.text(page(detector, width=min(output.width or WIDEST, WIDEST)))
+    else:
+        output.document({**of_detector(detector), "description": description(detector)})
+
+
+def find(wanted: str) -> Detector:
+    """The detector of that id or name; raises ``Refused``, with those that are near."""
+    letters = _letters(wanted)
+    for detector in DETECTORS:
+        if letters in {_letters(each) for each in (detector.id, detector.id.removeprefix("HW-"), detector.name)}:
+            return detector
+    raise Refused(f"there is no rule {clipped(wanted, 80)}; {near(wanted)}")
+
+
+def _letters(text: str) -> str:
+    return "".join(each for each in text.lower() if each.isalnum())
+
+
+def near(wanted: str) -> str:
+    """The rules that a wrong id or name may have meant."""
+    known = {spelling: each for each in DETECTORS for spelling in (each.id, each.id.removeprefix("HW-"), each.name)}
+    lowered = {spelling.lower(): each for spelling, each in known.items()}
+    found = difflib.get_close_matches(wanted.strip().lower()[:80], lowered, n=6)
+    unique = list(dict.fromkeys(f"{lowered[each].id} ({lowered[each].name})" for each in found))[:3]
+    return f"near to it: {', '.join(unique)}" if unique else "hullwatch rules lists them"
+
+
+def page(detector: Detector, *, width: int) -> str:
+    """Everything about one rule, for a terminal."""
+    return "\n".join(_lines(detector, width))
+
+
+def _lines(detector: Detector, width: int) -> Iterator[str]:
+    yield f"{detector.id} {detector.name}"
+    yield (
+        f"{detector.family.value}, severity {detector.severity.name.lower()} ({int(detector.severity)}), "
+        f"seen from sensor tier {detector.weakest.value}"
+    )
+    for each in detector.techniques:
+        yield f"ATT&CK {each.id} {each.name} ({each.tactic_id} {each.tactic})"
+    yield ""
+    yield paragraph(detector.summary, width=width)
+    yield from _section("WHAT IT MEANS", _paragraphs(description(detector)), width, bullet="")
+    yield from _section("WHAT TO DO", detector.advice, width)
+    yield from _section("WHO DOES THIS HONESTLY, AND HOW IT IS TOLD APART", detector.benign, width)
+    yield from _section("WHAT IT DOES NOT SEE", detector.misses, width)
+    if detector.references:
+        yield from ("", "REFERENCES", *(f"  {each}" for each in detector.references))
+
+
+def _section(title: str, items: tuple[str, ...], width: int, *, bullet: str = "- ") -> Iterator[str]:
+    if items:
+        yield ""
+        yield title
+    for index, each in enumerate(items):
+        if index and not bullet:
+            yield ""
+        yield paragraph(each, width=width, indent="  ", bullet=bullet)
+
+
+def _paragraphs(text: str) -> tuple[str, ...]:
+    """The paragraphs of a docstring, without the marks of its markup."""
+    return tuple(each.replace("``", "").replace("*", "") for each in text.split("\n\n") if each.strip())

@@ -1,0 +1,92 @@
+"""The reference page of the command line, in Markdown; made of the commands themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import click
+
+from agent.cli import main
+
+_INTRODUCTION = """\
+# Command line
+
+<!-- Generated from agent/cli/*.py by `make docs`: do not edit. -->
+"""
+
+_CONVENTIONS = """\
+## Conventions
+
+Data goes to stdout, messages to stderr. Exit status:
+
+| status | means |
+|---|---|
+| 0 | done; clean |
+| 1 | findings; a proof that failed |
+| 2 | wrong usage, a wrong configuration, no permission |
+| 141 | nobody read stdout any more (as SIGPIPE has it) |
+
+Containers are named by a name, an id or at least three characters of its start, and in Kubernetes by
+`[[NAMESPACE/]POD/]CONTAINER`; what fits more than one is refused, with the candidates. Control characters in names of
+containers and processes are written out (`\\x1b`) in tables and messages; JSON and YAML hold them as escapes.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    context = click.Context(main, info_name="hullwatch")
+    lines = [_INTRODUCTION, _text(main), "", _CONVENTIONS]
+    for path, command in _walk(context, main, ()):
+        lines += [f"## hullwatch {' '.join(path)}", "", *_command(path, command), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _walk(
+    context: click.Context, group: click.Group, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from _walk(context, command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def _command(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
+    context = click.Context(command, info_name="hullwatch " + " ".join(path))
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"    {context.info_name} {usage}"
+    yield ""
+    yield _text(command)
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    if options:
+        yield ""
+        yield "| option | default | meaning |"
+        yield "|---|---|---|"
+        for each in options:
+            yield f"| {_names(each, context)} | {_default(each)} | {each.help or ''} |"
+
+
+def _text(command: click.Command) -> str:
+    """The help; a paragraph that click must not wrap becomes a code block."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    return "\n\n".join(
+        "\n".join(f"    {line}" for line in each.removeprefix("\b\n").split("\n")) if each.startswith("\b\n") else each
+        for each in paragraphs
+    )
+
+
+def _names(option: click.Option, context: click.Context) -> str:
+    names = ", ".join(f"`{each}`" for each in option.opts)
+    if option.is_flag:
+        return names
+    if isinstance(option.type, click.Choice):
+        values = ", ".join(f"`{each}`" for each in option.type.choices)
+        return f"{names} {values}"
+    return f"{names} {option.make_metavar(context)}"
+
+
+def _default(option: click.Option) -> str:
+    return f"`{option.default}`" if option.show_default and option.default is not None else ""

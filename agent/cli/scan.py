@@ -1,0 +1,79 @@
+"""``hullwatch scan``: one look at the node, judged by every detector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from agent.cli import documents, node
+from agent.cli.output import EXIT_CLEAN, EXIT_FINDINGS, SEVERITY_STYLES, Output, note, output_options, short_id
+from agent.cli.select import display_name
+from agent.cli.tables import Cell, Column
+from agent.report import Alert
+from detectors.base import Severity
+
+COLUMNS = (
+    Column("SEVERITY"),
+    Column("RULE"),
+    Column("NAME"),
+    Column("CONTAINER"),
+    Column("CALLED", 32),
+    Column("PID"),
+    Column("FINDING", 120),
+)
+
+
+@click.command()
+@click.option(
+    "--min-severity",
+    type=click.Choice([each.name.lower() for each in Severity]),
+    default=Severity.INFO.name.lower(),
+    show_default=True,
+    help="Leave out what is less severe, in the exit status too.",
+)
+@node.config_option
+@output_options
+@click.pass_context
+def scan(ctx: click.Context, min_severity: str, config_path: Any, output: Output) -> None:
+    """Look at this node once, and say what got out or could.
+
+    Sees what lives now, also what got out before: drift and exposures. An act that is over and left nothing behind
+    needs the agent. JSON and YAML hold the alerts as the agent writes them (Elastic Common Schema). What could not be
+    seen is said on stderr. Exit status: 0 clean, 1 findings, 2 wrong usage or no permission.
+    """
+    look: node.Look = ctx.obj or node.look
+    snapshot = look(node.read(config_path), True)  # noqa: FBT003 (a ``Look``)
+    least = Severity[min_severity.upper()]
+    alerts = sorted((each for each in snapshot.alerts if each.severity >= least), key=_order)
+    for line in snapshot.unseen:
+        note(line)
+    if not output.is_table:
+        output.document([documents.of_alert(each) for each in alerts])
+    elif alerts:
+        output.table(COLUMNS, (row(each, no_trunc=output.no_trunc) for each in alerts))
+    if output.is_table:
+        counts = snapshot.state.counts()
+        note(
+            f"looked at {counts['processes']} processes, {counts['container_processes']} of them in "
+            f"{counts['containers']} containers: {len(alerts)} findings"
+        )
+    ctx.exit(EXIT_FINDINGS if alerts else EXIT_CLEAN)
+
+
+def row(alert: Alert, *, no_trunc: bool) -> tuple[Cell, ...]:
+    """A finding as a row of ``COLUMNS``."""
+    return (
+        ((alert.severity.name.lower(), SEVERITY_STYLES.get(alert.severity, "")),),
+        alert.detector.id,
+        alert.detector.name,
+        short_id(alert.container_id or "-", no_trunc=no_trunc),
+        display_name(alert.container) if alert.container is not None else "-",
+        str(alert.subject.pid) if alert.subject is not None else "-",
+        alert.reason,
+    )
+
+
+def _order(alert: Alert) -> tuple[object, ...]:
+    subject = alert.subject
+    return (-alert.severity, alert.detector.id, alert.container_id or "", subject.pid if subject is not None else 0)

@@ -1,0 +1,1 @@
+"""Renderings of an alert: one module a format, all pure."""

@@ -1,0 +1,69 @@
+"""The one bounded queue between everything that reads the node and the thread that owns its state.
+
+Any thread puts, one takes. When it is full, an event is dropped and counted, and ``Lost`` takes its place as soon as
+there is room: loss is an event like any other, so whoever consumes the queue learns of it in order.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+from collectors.events import Event, Lost
+
+
+class Wake(Event):
+    """No event: somebody wants the consumer to look up (a signal came, or it is time to stop)."""
+
+
+class Inbox:
+    """``limit`` is in events. ``on_loss`` is called, from the thread that lost an event, at the first of a series."""
+
+    def __init__(self, limit: int, clock_ns: Callable[[], int], on_loss: Callable[[], None]) -> None:
+        self.dropped = 0
+        self.taken = 0
+        self._limit = limit
+        self._clock_ns = clock_ns
+        self._on_loss = on_loss
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._unreported = 0
+        self._lock = threading.Lock()
+
+    def put(self, event: Event) -> None:
+        """Hand an event over; never blocks."""
+        if self._queue.qsize() >= self._limit:
+            self._drop()
+            return
+        if self._unreported:
+            with self._lock:
+                count, self._unreported = self._unreported, 0
+            if count:
+                self._queue.put(Lost(self._clock_ns(), "inbox", "queue_full", count))
+        self._queue.put(event)
+
+    def wake(self) -> None:
+        """Make ``take`` return; may be called from a signal handler (``SimpleQueue.put`` is reentrant)."""
+        self._queue.put(Wake(0))
+
+    def take(self, timeout_seconds: float) -> Event | None:
+        """The next event, ``None`` after the timeout or when woken."""
+        try:
+            event = self._queue.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return None
+        if isinstance(event, Wake):
+            return None
+        self.taken += 1
+        return event
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def _drop(self) -> None:
+        with self._lock:
+            self.dropped += 1
+            self._unreported += 1
+            is_first = self._unreported == 1
+        if is_first:
+            self._on_loss()

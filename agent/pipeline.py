@@ -1,0 +1,125 @@
+"""From an event to alerts: state, detectors, policy, repetition, incident, report. The whole core, in one thread.
+
+``Pipeline.feed`` is a function of the events fed so far and of nothing else: no clock, no /proc, no network. The agent
+feeds it from its inbox; anything else that has the same events gets the same alerts.
+
+A detector that fails does not stop the others: this is one of the two places that catch broadly, and it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from agent.dedupe import Dedupe, Repeated
+from agent.incidents import Incidents
+from agent.policy import Policy
+from agent.report import Alert, AlertBuilder
+from agent.state import NodeState
+from collectors.events import Event, ProcessEvent
+from detectors.base import Blind, Detector, Finding
+
+
+@dataclass(slots=True)
+class DetectorCounts:
+    """What one detector did: findings raised, blind answers by reason, failures by error."""
+
+    findings: int = 0
+    blind: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+class Pipeline:
+    """``detectors`` are the enabled ones; ``policy`` may be replaced while it runs (``SIGHUP``)."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        detectors: Iterable[Detector],
+        policy: Policy,
+        builder: AlertBuilder,
+        boot_id: str,
+        *,
+        max_findings: int = 16_384,
+    ) -> None:
+        self.policy = policy
+        self.counts: dict[str, DetectorCounts] = {}
+        self.dedupe = Dedupe(max_findings)
+        self.incidents = Incidents(boot_id)
+        self._state = state
+        self._builder = builder
+        self._detectors: tuple[Detector, ...] = ()
+        self._wanted_by: dict[type[Event], tuple[Detector, ...]] = {}
+        self.use(detectors)
+
+    def use(self, detectors: Iterable[Detector]) -> None:
+        """Replace the enabled detectors."""
+        self._detectors = tuple(detectors)
+        self._wanted_by = {}
+        for detector in self._detectors:
+            self.counts.setdefault(detector.id, DetectorCounts())
+
+    def feed(self, event: Event) -> Iterator[Alert]:
+        """Take one event in; yields the alerts that it gives rise to, in the detectors' order."""
+        self._state.apply(event)
+        yield from self._judge(event)
+        for again in self._state.take_pending():
+            if not _is_same_subject(event, again):
+                yield from self._judge(again)
+
+    def state_counts(self) -> dict[str, int]:
+        """How many of what the state holds."""
+        return self._state.counts()
+
+    def _judge(self, event: Event) -> Iterator[Alert]:
+        for detector in self._interested(type(event)):
+            counts = self.counts[detector.id]
+            try:
+                found = tuple(detector.check(event, self._state))
+            except Exception as error:  # noqa: BLE001  one of the two broad catches: a detector's fault is counted
+                reason = f"{type(error).__name__}: {error}"[:200]
+                if len(counts.failures) < MAX_REASONS or reason in counts.failures:
+                    counts.failures[reason] = counts.failures.get(reason, 0) + 1
+                continue
+            for each in found:
+                if isinstance(each, Blind):
+                    _count_blind(counts, each)
+                elif (alert := self._raise(detector, each, event)) is not None:
+                    counts.findings += 1
+                    yield alert
+
+    def _interested(self, kind: type[Event]) -> tuple[Detector, ...]:
+        known = self._wanted_by.get(kind)
+        if known is None:
+            known = tuple(each for each in self._detectors if any(issubclass(kind, wanted) for wanted in each.wants))
+            self._wanted_by[kind] = known
+        return known
+
+    def _raise(self, detector: Detector, finding: Finding, event: Event) -> Alert | None:
+        """The alert for a finding, or ``None`` where an exception covers it or it was told already."""
+        process = self._state.process(finding.subject) if finding.subject is not None else None
+        container = self._state.container(finding.container_id) if finding.container_id is not None else None
+        if self.policy.excepts(detector.id, container, process, event.at_ns):
+            return None
+        ancestors = self._state.ancestors(process) if process is not None else ()
+        told = self.dedupe.judge(detector.id, finding, (each.key for each in ancestors))
+        if isinstance(told, Repeated):
+            return None
+        incident = self.incidents.assign(finding.container_id, event.at_ns)
+        return self._builder.build(detector, finding, event, self._state, incident, told.repeats)
+
+
+MAX_REASONS = 64
+
+
+def _is_same_subject(event: Event, again: Event) -> bool:
+    """The event itself has just been judged; its process need not be, once more."""
+    return (
+        isinstance(event, ProcessEvent) and isinstance(again, ProcessEvent) and event.process.key == again.process.key
+    )
+
+
+def _count_blind(counts: DetectorCounts, blind: Blind) -> None:
+    """Reasons are few by construction; a table that could grow with hostile names is cut at ``MAX_REASONS``."""
+    if blind.why in counts.blind or len(counts.blind) < MAX_REASONS:
+        counts.blind[blind.why] = counts.blind.get(blind.why, 0) + 1

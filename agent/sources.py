@@ -1,0 +1,179 @@
+"""Starts, watches and stops everything that reads the node, and chooses the sensor tier.
+
+Each source has a thread of its own and emits into the inbox; none touches the state. A source that ends with an error
+is counted, logged once for each kind of error, and started again after a pause that doubles up to a minute: this is one
+of the two places that catch broadly. A loss anywhere asks the sweep for an immediate pass.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from agent.assembly import Collectors
+from agent.config_schema import Config
+from agent.errors import ConfigError
+from collectors.connector.source import ConnectorSource
+from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
+from collectors.errors import CollectorError
+from collectors.events import Event, HostSeen
+from collectors.host import refresh_baseline
+from detectors.base import Tier
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 60.0
+JOIN_SECONDS = 2.0
+HOST_REFRESH_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class SourceHealth:
+    """How one source does: how often it ended with an error, by error."""
+
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SensorChoice:
+    """The tier that was taken, and why not a better one."""
+
+    tier: Tier
+    reason: str
+
+
+class Sources:
+    """Owns the threads. ``start`` may raise ``ConfigError`` where a tier was demanded that the node refuses."""
+
+    def __init__(self, config: Config, collectors: Collectors, emit: Callable[[Event], None]) -> None:
+        self.health: dict[str, SourceHealth] = {}
+        self._config = config
+        self._collectors = collectors
+        self._emit = emit
+        self._stopping = threading.Event()
+        self._sweep_wanted = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._host = collectors.host
+        self._host_refreshed = time.monotonic()
+        self._connector: ConnectorSource | None = None
+        self._docker: DockerMetadata | None = None
+        self._log = structlog.get_logger("sources")
+
+    def choose(self) -> SensorChoice:
+        """Open the best sensor that configuration and node allow."""
+        wanted = self._config.sensor
+        if wanted == "poll":
+            return SensorChoice(Tier.POLL, "the configuration asks for it")
+        connector = ConnectorSource(
+            self._collectors.observer,
+            self._emit,
+            receive_buffer_bytes=self._config.netlink.receive_buffer_bytes,
+            request_sweep=self.request_sweep,
+        )
+        try:
+            connector.open()
+        except CollectorError as error:
+            if wanted == "netlink":
+                raise ConfigError("", None, "sensor", f"netlink is not to be had here: {error}") from error
+            return SensorChoice(Tier.POLL, f"netlink is not to be had here: {error}")
+        self._connector = connector
+        if wanted == "netlink":
+            return SensorChoice(Tier.NETLINK, "the configuration asks for it")
+        return SensorChoice(Tier.NETLINK, "the best tier that this version has; the ebpf tier is not built yet")
+
+    def start(self) -> None:
+        """Start every source. Events flow from now on."""
+        if self._connector is not None:
+            self._run("netlink", self._connector.run)
+        if self._collectors.mount_watch is not None:
+            self._run("mount_watch", self._collectors.mount_watch.run)
+        self._run("sweep", self._sweep)
+        docker = self._config.containers.docker
+        if docker.enabled is not False:
+            self._docker = DockerMetadata(
+                self._collectors.registry,
+                self._emit,
+                clock_ns=time.time_ns,
+                socket_path=docker.socket,
+                on_change=self._docker_changed,
+            )
+            self._docker.start()
+
+    def request_sweep(self) -> None:
+        """Something was lost: sweep at once, and tell everything again."""
+        self._collectors.observer.forget_what_was_told()
+        self._sweep_wanted.set()
+
+    def stop(self) -> None:
+        """Ask every source to end, and wait a little for each."""
+        self._stopping.set()
+        self._sweep_wanted.set()
+        for source in (self._connector, self._collectors.mount_watch, self._docker):
+            if source is not None:
+                source.stop()
+        deadline = time.monotonic() + JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _sweep(self) -> None:
+        """One pass after the other; a pass that takes longer than the interval is followed by the next at once."""
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            self._sweep_wanted.clear()
+            self._collectors.sweep.run()
+            self._collectors.observer.refresh_containers()
+            self._note_problems()
+            self._refresh_host()
+            if self._collectors.sweep.number == 1:
+                self._collectors.observer.watch_host_mounts()
+            self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
+
+    def _refresh_host(self) -> None:
+        """Every half minute: programs that were upgraded, disks that came."""
+        if time.monotonic() < self._host_refreshed + HOST_REFRESH_SECONDS:
+            return
+        self._host_refreshed = time.monotonic()
+        host = refresh_baseline(self._host, self._collectors.roots)
+        if host != self._host:
+            self._host = host
+            self._emit(HostSeen(time.time_ns(), host))
+
+    def _docker_changed(self, status: SourceStatus) -> None:
+        """Say how the Docker API does; that there is no engine is worth a line only where one was asked for."""
+        is_expected = status.state is SourceState.ABSENT and self._config.containers.docker.enabled == "auto"
+        log = self._log.warning if status.state is SourceState.FAILING else self._log.info
+        (self._log.debug if is_expected else log)("docker_api", state=status.state, why=status.why)
+
+    def _note_problems(self) -> None:
+        """Bundles and state files that could not be read or understood, once each."""
+        for source, why in self._collectors.registry.take_problems():
+            self._log.warning("container_problem", source=source, why=why)
+
+    def _run(self, name: str, body: Callable[[], None]) -> None:
+        self.health[name] = SourceHealth()
+        thread = threading.Thread(target=self._loop, args=(name, body), name=f"hullwatch-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _loop(self, name: str, body: Callable[[], None]) -> None:
+        """Run a source until it is told to stop, whatever happens to it."""
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            try:
+                body()
+            except Exception as error:  # noqa: BLE001  one of the two broad catches: a source's fault is counted
+                self._failed(name, error, pause)
+            else:
+                return
+            self._stopping.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _failed(self, name: str, error: Exception, pause: float) -> None:
+        failures = self.health[name].failures
+        reason = f"{type(error).__name__}: {error}"[:200]
+        failures[reason] = failures.get(reason, 0) + 1
+        if failures[reason] == 1:
+            self._log.error("source_failed", source=name, error=reason, again_in_seconds=pause, exc_info=error)

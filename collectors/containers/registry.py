@@ -1,0 +1,477 @@
+"""The containers of this node: which there are, what was declared for them, and whose a process is.
+
+Concurrency: one lock around all tables. Any thread may call any method: the sensors (``notice``, ``owner``), the
+owner of the node's state (``discover``, ``retry_due``, ``expire``), the threads of metadata sources (``merge``).
+``owner`` answers what it has answered before without the lock. Files are read under the lock; every read is bounded
+and of a local file. Nothing here raises: what cannot be read is ``Unknown`` in the container, a line in ``problems``
+and a count.
+
+Bounded: containers (a new one is refused), containers without a bundle (refused earlier, so that a thousand cgroups
+with made-up ids displace no real container), look-ups for ids never seen (a token bucket), cached paths (emptied),
+metadata that came before its container and problems (the oldest goes). Each has a counter.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
+
+from collectors.containers.annotations import parse_annotations
+from collectors.containers.ids import UNKNOWN_RUNTIME, parse_declared_path
+from collectors.containers.locator import Found, Locator, Stamp
+from collectors.containers.metadata import Metadata, apply_metadata, bound_metadata
+from collectors.containers.owners import CgroupOwners, Reference, Unanswered
+from collectors.containers.problems import Problems
+from collectors.facts import CgroupMembership, Container, Declared, Unknown
+from collectors.host import Roots
+
+MAX_CONTAINERS = 4096
+MAX_WITHOUT_BUNDLE = 512
+MAX_PENDING = 1024
+
+_LOOKUPS_PER_SECOND = 100
+_LOOKUPS_AT_ONCE = 200
+_RETRIES_AT_ONCE = 32
+_FIRST_RETRY_NS = 50_000_000
+_LAST_RETRY_NS = 60_000_000_000
+_MAX_SHARED = 4096
+
+_USER_SLICE = re.compile(rb"/user-(\d{1,10})\.slice/")
+
+_T = TypeVar("_T", bound=Hashable)
+
+
+@dataclass(slots=True)
+class RegistryCounters:
+    """How often something did not work, or was not tried; all only grow."""
+
+    problems: int = 0  # bundles and state files that could not be read or understood, remarks included
+    refused_containers: int = 0  # the table was full
+    refused_without_bundle: int = 0  # as above, for ids for which no bundle was found
+    deferred_lookups: int = 0  # ids never seen that came faster than we look
+    emptied_path_caches: int = 0
+    forgotten_metadata: int = 0
+    forgotten_problems: int = 0
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is remembered of one container; without ``found`` it is looked for again at ``next_try_ns``."""
+
+    reference: Reference
+    container: Container
+    found: Found | None = None
+    watched: Stamp | None = None
+    config: Stamp | None = None
+    metadata: Metadata | None = None
+    attempts: int = 0
+    next_try_ns: int = 0
+    is_told: bool = False
+    has_shown_cgroups: bool = False
+
+
+class ContainerRegistry:
+    """Knows every container of the node; see the module for who may call what."""
+
+    def __init__(
+        self,
+        roots: Roots,
+        *,
+        extra_state_directories: Iterable[str] = (),
+        clock_ns: Callable[[], int],
+        max_containers: int = MAX_CONTAINERS,
+        max_without_bundle: int = MAX_WITHOUT_BUNDLE,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._locator = Locator(roots, tuple(extra_state_directories), clock_ns)
+        self._clock_ns = clock_ns
+        self._max_containers = max_containers
+        self._max_without_bundle = max_without_bundle
+        self._entries: dict[str, _Entry] = {}
+        self._without_bundle: dict[str, None] = {}
+        self._owners = CgroupOwners()
+        self._pending: dict[str, Metadata] = {}
+        self._problems = Problems()
+        self._counters = RegistryCounters()
+        self._shared: dict[Hashable, Hashable] = {}
+        self._plain_stamps: tuple[Stamp | None, ...] | None = None
+        self._plain_unread: dict[str, None] = {}
+        self._tokens = float(_LOOKUPS_AT_ONCE)
+        self._tokens_ns = clock_ns()
+
+    def discover(self) -> tuple[Container, ...]:
+        """Every container whose bundle or state is there and whose first process, where it is known, still lives."""
+        with self._lock:
+            self._plain_stamps = self._locator.plain_stamps()
+            for container_id in self._locator.list_ids():
+                if container_id not in self._entries:
+                    reference = Reference(container_id, UNKNOWN_RUNTIME)
+                    self._look_up(reference, self._clock_ns(), only_alive=True)
+            found = [entry for entry in self._entries.values() if entry.found is not None]
+            for entry in found:
+                entry.is_told = True
+            return tuple(entry.container for entry in found)
+
+    def notice(self, cgroups: tuple[CgroupMembership, ...], pid: int) -> Container | None:  # noqa: ARG002 (contract)
+        """The container of a new process when it is new or changed, else ``None``; cheap when nothing changed.
+
+        To be called also for new processes that ``owner`` does not know: a plain runc container may have any name.
+        """
+        with self._lock:
+            reference = self._owners.refer(cgroups)
+            if reference is None:
+                self._look_for_plain()
+                reference = self._owners.refer(cgroups)
+                if reference is None:
+                    return None
+            now = self._clock_ns()
+            entry = self._entries.get(reference.id)
+            if entry is None:
+                return self._first_notice(reference, now)
+            if entry.found is None:
+                return self._retry(entry, now) if now >= entry.next_try_ns else self._tell(entry)
+            before = entry.container if entry.is_told else None
+            self._refresh(entry, entry.found)
+            if not entry.has_shown_cgroups:  # discovered on disk, before any process of it was
+                self._show(entry, reference)
+            self._extend(entry, reference.prefixes)
+            entry.is_told = True
+            return entry.container if entry.container != before else None
+
+    def retry_due(self) -> tuple[Container, ...]:
+        """Looks again for bundles that were not there, a few at a time; those found (or never told) are returned.
+
+        To be called once in a sweep: a container with a single process is noticed only once.
+        """
+        with self._lock:
+            now = self._clock_ns()
+            due = [each for each in self._without_bundle if self._entries[each].next_try_ns <= now]
+            found = [self._retry(self._entries[each], now) for each in due[:_RETRIES_AT_ONCE]]
+            if self._plain_unread:
+                self._look_for_plain()
+            return tuple(each for each in found if each is not None)
+
+    def owner(self, cgroups: tuple[CgroupMembership, ...]) -> str | None:
+        """The id of the container that owns these cgroups, ``None`` for the host's own; whether it is known or not."""
+        cached = self._owners.cached(cgroups)
+        if not isinstance(cached, Unanswered):
+            return cached
+        with self._lock:
+            reference = self._owners.refer(cgroups)
+            return None if reference is None else reference.id
+
+    def expire(self, live_ids: Collection[str]) -> tuple[str, ...]:
+        """Forgets containers without a live process whose bundle or first process is gone; gives their ids."""
+        with self._lock:
+            gone = tuple(
+                each for each, entry in self._entries.items() if each not in live_ids and not self._is_there(entry)
+            )
+            for container_id in gone:
+                self._forget(container_id)
+            return gone
+
+    def merge(
+        self,
+        container_id: str,
+        *,
+        name: str | None = None,
+        image: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Container | None:
+        """Adds what an API says (``None``: nothing); the container when that changed it, ``None`` when not.
+
+        What comes before its container is kept for it.
+        """
+        metadata = bound_metadata(name, image, labels)
+        with self._lock:
+            entry = self._entries.get(container_id)
+            if entry is None:
+                self._pending.pop(container_id, None)
+                self._pending[container_id] = metadata
+                if len(self._pending) > MAX_PENDING:
+                    self._pending.pop(next(iter(self._pending)))
+                    self._counters.forgotten_metadata += 1
+                return None
+            entry.metadata = metadata
+            before = entry.container
+            entry.container = apply_metadata(before, metadata)
+            return entry.container if entry.container != before else None
+
+    def get(self, container_id: str) -> Container | None:
+        """The container of that id, ``None`` when it is not remembered."""
+        with self._lock:
+            entry = self._entries.get(container_id)
+            return None if entry is None else entry.container
+
+    def containers(self) -> tuple[Container, ...]:
+        """All containers that are remembered."""
+        with self._lock:
+            return tuple(entry.container for entry in self._entries.values())
+
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """(source, why) of every bundle or state file that is unreadable or odd, each once, the latest last."""
+        with self._lock:
+            return self._problems.known()
+
+    def take_problems(self) -> tuple[tuple[str, str], ...]:
+        """Those of ``problems`` that were not taken before: for the log, once each."""
+        with self._lock:
+            return self._problems.take()
+
+    def counters(self) -> RegistryCounters:
+        """A copy of the counters."""
+        with self._lock:
+            return replace(
+                self._counters,
+                problems=self._problems.count,
+                forgotten_problems=self._problems.forgotten,
+                emptied_path_caches=self._owners.emptied,
+            )
+
+    # What follows runs under the lock.
+
+    def _first_notice(self, reference: Reference, now: int) -> Container | None:
+        if self._take_token(now):
+            entry = self._look_up(reference, now)
+        else:
+            self._counters.deferred_lookups += 1
+            entry = self._add(reference, Unknown("not_read"), now)
+        return None if entry is None else self._tell(entry)
+
+    def _tell(self, entry: _Entry) -> Container | None:
+        """The container, if nobody was told of it before and it was looked for."""
+        if entry.is_told or (entry.found is None and entry.attempts == 0):
+            return None
+        entry.is_told = True
+        return entry.container
+
+    def _take_token(self, now: int) -> bool:
+        earned = max(0, now - self._tokens_ns) * _LOOKUPS_PER_SECOND / 1e9
+        self._tokens = min(float(_LOOKUPS_AT_ONCE), self._tokens + earned)
+        self._tokens_ns = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _look_up(self, reference: Reference, now: int, *, only_alive: bool = False) -> _Entry | None:
+        found = self._locator.find(reference.id, _user_of(reference.prefixes))
+        if isinstance(found, Unknown):
+            if only_alive:
+                return None
+            entry = self._add(reference, found, now)
+            if entry is not None:
+                self._schedule(entry, now)
+            return entry
+        if only_alive and found.first_pid is not None and not self._locator.is_alive(found.first_pid):
+            return None
+        if len(self._entries) - len(self._without_bundle) >= self._max_containers:
+            self._counters.refused_containers += 1
+            return None
+        entry = self._entries.get(reference.id)
+        if entry is None:
+            entry = _Entry(reference, _placeholder(reference, Unknown("not_read")))
+            entry.metadata = self._pending.pop(reference.id, None)
+            self._entries[reference.id] = entry
+        self._without_bundle.pop(reference.id, None)
+        self._take(entry, found)
+        return entry
+
+    def _add(self, reference: Reference, why: Unknown, now: int) -> _Entry | None:
+        """Remembers a container of which nothing was found yet, if there is room."""
+        if len(self._without_bundle) >= self._max_without_bundle:
+            self._counters.refused_without_bundle += 1
+            return None
+        entry = _Entry(reference, _placeholder(reference, why), next_try_ns=now)
+        entry.metadata = self._pending.pop(reference.id, None)
+        if entry.metadata is not None:
+            entry.container = apply_metadata(entry.container, entry.metadata)
+        self._entries[reference.id] = entry
+        self._without_bundle[reference.id] = None
+        return entry
+
+    def _schedule(self, entry: _Entry, now: int) -> None:
+        entry.next_try_ns = now + min(_LAST_RETRY_NS, _FIRST_RETRY_NS << min(entry.attempts, 12))
+        entry.attempts += 1
+
+    def _retry(self, entry: _Entry, now: int) -> Container | None:
+        found = self._locator.find(entry.reference.id, _user_of(entry.reference.prefixes))
+        if isinstance(found, Unknown):
+            self._schedule(entry, now)
+            before = entry.container
+            entry.container = replace(before, declared=found)
+            if entry.is_told and entry.container != before:
+                return entry.container
+            return self._tell(entry)
+        if len(self._entries) - len(self._without_bundle) >= self._max_containers:
+            self._counters.refused_containers += 1
+            self._schedule(entry, now)
+            return None
+        self._without_bundle.pop(entry.reference.id, None)
+        self._take(entry, found)
+        entry.is_told = True
+        return entry.container
+
+    def _take(self, entry: _Entry, found: Found) -> None:
+        """Makes the container anew from what was found."""
+        entry.found = found
+        entry.watched = self._locator.stamp(found.watch)
+        entry.config = None if found.config is None else self._locator.stamp(found.config)
+        reference = entry.reference
+        runtime = reference.runtime if found.runtime == UNKNOWN_RUNTIME else found.runtime
+        declared = found.declared
+        trusted = found.state.cgroup_paths if found.state is not None else frozenset[bytes]()
+        name = image = pod = None
+        if isinstance(declared, Declared):
+            declared = self._share_parts(declared)
+            identity = parse_annotations(dict(declared.annotations), runtime)
+            name, image, pod = identity.name, identity.image, identity.pod
+            path = parse_declared_path(declared.cgroups_path)
+            if not trusted and path is not None:
+                trusted = frozenset((path,))
+        container = Container(
+            id=reference.id,
+            runtime=runtime,
+            declared=declared,
+            cgroup_paths=trusted,
+            first_pid=found.first_pid,
+            first_start_ticks=found.state.start_ticks if found.state is not None and found.state.pid else None,
+            created_ns=found.state.created_ns if found.state is not None else None,
+            bundle_path=found.bundle_path,
+            name=name,
+            image=image,
+            pod=pod,
+            pod_uid=reference.pod_uid or (pod.uid or None if pod is not None else None),
+        )
+        if entry.metadata is not None:
+            container = apply_metadata(container, entry.metadata)
+        entry.container = container
+        self._owners.learn(entry.container)
+        if reference.prefixes:
+            self._show(entry, reference)
+        for problem in found.problems:
+            self._problems.note(problem)
+
+    def _refresh(self, entry: _Entry, found: Found) -> None:
+        """Looks again when the directory changed: a restart makes a new one, the first pid is written a bit later."""
+        watched = self._locator.stamp(found.watch)
+        if watched is None or watched == entry.watched:
+            return  # gone is what expire is for: the bundle goes before the last process does
+        is_same = entry.watched is not None and watched[:2] == entry.watched[:2] and found.first_pid is not None
+        if is_same and found.config is not None and self._locator.stamp(found.config) == entry.config:
+            entry.watched = watched  # the shim wrote something else there, as it does for each exec
+            return
+        again = self._locator.find(entry.reference.id, _user_of(entry.reference.prefixes))
+        if isinstance(again, Unknown):
+            return
+        if isinstance(again.declared, Unknown) and again.declared.why.startswith("gone"):
+            return  # between the directory and its config.json
+        self._take(entry, again)
+
+    def _show(self, entry: _Entry, reference: Reference) -> None:
+        """Takes what the cgroup of a container's process says; its path only where the runtime wrote none.
+
+        ``linux.cgroupsPath`` alone does not do: a rootless runtime's is relative to the user's own slice.
+        """
+        if not entry.reference.prefixes:
+            entry.reference = reference
+        entry.has_shown_cgroups = True
+        container = entry.container
+        is_written = entry.found is not None and entry.found.state is not None and entry.found.state.cgroup_paths
+        entry.container = replace(
+            container,
+            runtime=reference.runtime if container.runtime == UNKNOWN_RUNTIME else container.runtime,
+            pod_uid=container.pod_uid or reference.pod_uid,
+            cgroup_paths=container.cgroup_paths if is_written else container.cgroup_paths | reference.prefixes,
+        )
+        self._extend(entry, reference.prefixes)
+
+    def _extend(self, entry: _Entry, prefixes: frozenset[bytes]) -> None:
+        """Adds cgroups as a reader in a private cgroup namespace sees them: tails of the container's own.
+
+        No others: a container may make a cgroup wherever it can write, and give it its own id
+        (``test_does_not_take_a_cgroup_that_the_container_made``).
+        """
+        container = entry.container
+        new = frozenset(
+            prefix
+            for prefix in prefixes - container.cgroup_paths
+            if prefix.startswith(b"/../") and any(_is_tail(prefix, path) for path in container.cgroup_paths)
+        )
+        if new:
+            entry.container = replace(container, cgroup_paths=container.cgroup_paths | new)
+
+    def _look_for_plain(self) -> None:
+        """Learns of containers that were started without a higher runtime, when a state directory changed."""
+        stamps = self._locator.plain_stamps()
+        if stamps == self._plain_stamps and not self._plain_unread:
+            return
+        if stamps != self._plain_stamps:
+            self._plain_stamps = stamps
+            self._plain_unread = dict.fromkeys(name for name in self._locator.list_plain() if name not in self._entries)
+        now = self._clock_ns()
+        for name in tuple(self._plain_unread)[:_RETRIES_AT_ONCE]:
+            if not self._take_token(now):
+                return
+            entry = self._look_up(Reference(name, UNKNOWN_RUNTIME), now, only_alive=True)
+            if entry is not None:
+                del self._plain_unread[name]
+
+    def _is_there(self, entry: _Entry) -> bool:
+        if entry.found is None or self._locator.stamp(entry.found.watch) is None:
+            return False
+        pid = entry.container.first_pid
+        return pid is None or self._locator.is_alive(pid)
+
+    def _forget(self, container_id: str) -> None:
+        del self._entries[container_id]
+        self._without_bundle.pop(container_id, None)
+        self._owners.forget(container_id)
+
+    def _share(self, value: _T) -> _T:
+        """One object for equal values: hundreds of containers declare the same masked paths and devices."""
+        if len(self._shared) >= _MAX_SHARED:
+            self._shared = {}
+        self._shared.setdefault(value, value)
+        return cast("_T", self._shared[value])
+
+    def _share_parts(self, declared: Declared) -> Declared:
+        return replace(
+            declared,
+            namespaces=self._share(declared.namespaces),
+            capabilities=self._share(declared.capabilities),
+            mounts=tuple(self._share(each) for each in declared.mounts),
+            masked_paths=self._share(declared.masked_paths),
+            readonly_paths=self._share(declared.readonly_paths),
+            device_rules=self._share(declared.device_rules),
+            environment=tuple(self._share(each) for each in declared.environment),
+            sysctls=self._share(declared.sysctls),
+        )
+
+
+def _placeholder(reference: Reference, why: Unknown) -> Container:
+    return Container(
+        id=reference.id,
+        runtime=reference.runtime,
+        declared=why,
+        cgroup_paths=reference.prefixes,
+        pod_uid=reference.pod_uid,
+    )
+
+
+def _is_tail(shown: bytes, path: bytes) -> bool:
+    """``/../../b/c`` is what a private cgroup namespace shows of ``/a/b/c``."""
+    tail = re.sub(rb"^(?:/\.\.)+", b"", shown)
+    return bool(tail) and path.endswith(tail)
+
+
+def _user_of(prefixes: frozenset[bytes]) -> str | None:
+    """The user id in whose slice the cgroups lie."""
+    for prefix in prefixes:
+        match = _USER_SLICE.search(prefix)
+        if match is not None:
+            return match[1].decode()
+    return None

@@ -1,0 +1,436 @@
+"""Turns "something happened to pid N" into events, by looking at the process at once.
+
+Every sensor that reads /proc shares one ``Observer``: the process connector tells it what happened, the sweep what it
+found. It remembers what was last told of each process, and tells only what is new or different. It resolves the
+container and the mount table *before* the process that lives in them, so that whoever reads the events in order always
+knows what to compare a process with.
+
+Concurrency: called by the connector's thread and the sweep's thread; one lock, held for the reads of one process.
+``emit`` is called under the lock, so that the order of events is the order of observations; it must not block.
+Bounded: ``limit`` processes are remembered; more are told again at every look, and counted in ``counts``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from collectors.containers.registry import ContainerRegistry
+from collectors.errors import CollectorError
+from collectors.events import (
+    ContainerGone,
+    ContainerSeen,
+    CredentialChange,
+    Event,
+    Exec,
+    Exit,
+    Fork,
+    MountTable,
+    ProcessEvent,
+    Ptrace,
+    Seen,
+)
+from collectors.facts import (
+    Descriptor,
+    DescriptorKind,
+    Executable,
+    HostBaseline,
+    Layer,
+    Mount,
+    Process,
+    ProcessKey,
+    Unknown,
+)
+from collectors.host import Roots
+from collectors.layers import layer_of
+from collectors.mountwatch import MountWatch
+from collectors.proc.process import ProcessReader
+
+MAX_TABLES = 4096
+MAX_OUTER_PARENTS = 4096
+MAX_LAYERS = 8192
+
+
+@dataclass(slots=True, eq=False)
+class Tracked:
+    """What was last told of a task. ``container_id`` is sticky and inherited; the sweep looks closer at who bears one.
+
+    ``told`` is ``None`` after a fork nobody has looked at yet.
+    """
+
+    key: ProcessKey
+    told: Process | None
+    container_id: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Table:
+    """The last mount table of a namespace; ``mnt_ids`` for a quick look-up, ``version`` never comes again."""
+
+    mounts: tuple[Mount, ...]
+    mnt_ids: frozenset[int]
+    root_id: int | None
+    version: int
+
+
+class Observer:
+    """See the module's docstring. ``descriptors`` is how many descriptors of a container process are looked at."""
+
+    def __init__(
+        self,
+        reader: ProcessReader,
+        registry: ContainerRegistry,
+        host: HostBaseline,
+        roots: Roots,
+        emit: Callable[[Event], None],
+        *,
+        clock_ns: Callable[[], int],
+        descriptors: int,
+        limit: int,
+    ) -> None:
+        self.counts = {"looks": 0, "told": 0, "gone_before_looked": 0, "not_remembered": 0}
+        self._reader = reader
+        self._registry = registry
+        self._mount_watch: MountWatch | None = None
+        self._host = host
+        self._roots = roots
+        self._emit = emit
+        self._clock_ns = clock_ns
+        self._descriptors = descriptors
+        self._limit = limit
+        self._tracked: dict[int, Tracked] = {}
+        self._tables: dict[int, Table] = {}
+        self._container_namespace: dict[str, int] = {}
+        self._versions = itertools.count(1)
+        self._outer_parents: dict[int, None] = {}
+        self._layers: dict[tuple[str, Executable, int], Layer | Unknown] = {}
+        self._lock = threading.Lock()
+
+    def watch_mounts_with(self, mount_watch: MountWatch) -> None:
+        """Have every mount namespace that is met watched from now on."""
+        self._mount_watch = mount_watch
+
+    def watch_host_mounts(self) -> None:
+        """Tell the host's own mount table, and have it watched, through the first process that shows it."""
+        with self._lock:
+            for tracked in self._tracked.values():
+                namespace = tracked.told.confinement.namespaces.mnt if tracked.told is not None else None
+                if isinstance(namespace, int) and namespace == self._host.namespaces.mnt:
+                    if self._mount_watch is not None:
+                        self._mount_watch.watch(namespace, tracked.key, None)
+                    return
+
+    # What the process connector tells ------------------------------------------------------------------------------
+
+    def forked(self, parent_pid: int, child_pid: int, at_ns: int) -> None:
+        """A process was made. Only children of container processes matter before they execute something.
+
+        With CLONE_PARENT a container process makes a child of its own parent, the runtime's shim: children of those
+        are looked at, so that the cgroup they were born in tells before they can leave it.
+        """
+        with self._lock:
+            parent = self._tracked.get(parent_pid)
+            if parent_pid in self._outer_parents and (parent is None or parent.container_id is None):
+                process = self._look(child_pid, at_ns)
+                if process is not None:
+                    self._tell(Seen(at_ns, process))
+                return
+            if parent is None or parent.container_id is None:
+                return
+            try:
+                start_ticks = self._reader.read_stat(child_pid).start_ticks
+            except CollectorError:
+                start_ticks = self._ticks(at_ns)
+            child = Tracked(ProcessKey(child_pid, start_ticks), None, parent.container_id)
+            self._remember(child)
+            self._emit(Fork(at_ns, parent.key, child.key))
+
+    def executed(self, pid: int, at_ns: int) -> None:
+        """A process executed a program: look at it whole, and tell it whatever was told before."""
+        with self._lock:
+            process = self._look(pid, at_ns, is_exec=True)
+            if process is None:
+                return
+            self._tell(Exec(at_ns, process))
+
+    def credentials_changed(self, pid: int, tid: int, at_ns: int) -> None:
+        """A task changed its uids or gids; told for container processes."""
+        with self._lock:
+            tracked = self._tracked.get(pid)
+            if tracked is None or tracked.container_id is None:
+                return
+            process = self._look(pid, at_ns, tid=None if tid == pid else tid)
+            if process is not None:
+                self._tell(CredentialChange(at_ns, process))
+
+    def traced(self, tracer_pid: int, target_pid: int, at_ns: int) -> None:
+        """A process attached to another one with ptrace; told when a container has part in it."""
+        with self._lock:
+            tracer = self._tracked.get(tracer_pid)
+            if tracer is not None and tracer.container_id is not None:
+                self._emit(Ptrace(at_ns, tracer_pid, target_pid))
+
+    def exited(self, pid: int, at_ns: int) -> None:
+        """A process ended, or only its leader did: then its other threads live on, and so does what they may do."""
+        with self._lock:
+            tracked = self._tracked.get(pid)
+            if tracked is None or (tracked.container_id is not None and self._has_threads(pid)):
+                return
+            del self._tracked[pid]
+            self._outer_parents.pop(pid, None)
+            self._emit(Exit(at_ns, tracked.key))
+
+    # What the mount watch tells ------------------------------------------------------------------------------------
+
+    def mounted(self, event: Event) -> None:
+        """A mount table changed, or could not be read."""
+        with self._lock:
+            if isinstance(event, MountTable):
+                self._mounted(event)
+            else:
+                self._emit(event)
+
+    # What the sweep asks -------------------------------------------------------------------------------------------
+
+    def observe(self, pid: int, *, tid: int | None = None, descriptors: bool = False) -> Tracked | None:
+        """Look at a task and tell it if it is new or different; ``None`` when it is gone."""
+        with self._lock:
+            at_ns = self._clock_ns()
+            process = self._look(pid, at_ns, tid=tid, descriptors=descriptors)
+            if process is None:
+                return None
+            tracked = self._tracked.get(pid if tid is None else tid)
+            if tracked is None or tracked.told is None or not _same(tracked.told, process):
+                self._tell(Seen(at_ns, process))
+            return self._tracked.get(pid if tid is None else tid)
+
+    def refresh_containers(self) -> None:
+        """Tell of containers whose bundle has been found by now, and of those that have ended."""
+        with self._lock:
+            for container in self._registry.retry_due():
+                self._emit(ContainerSeen(self._clock_ns(), container))
+            live = {tracked.container_id for tracked in self._tracked.values() if tracked.container_id is not None}
+            for container_id in self._registry.expire(live):
+                self._container_namespace.pop(container_id, None)
+                self._emit(ContainerGone(self._clock_ns(), container_id))
+
+    def tracked(self, pid: int) -> Tracked | None:
+        """What is remembered of a process."""
+        return self._tracked.get(pid)
+
+    def tracked_pids(self) -> tuple[int, ...]:
+        """Everything that is remembered, threads included."""
+        with self._lock:
+            return tuple(self._tracked)
+
+    def forget_what_was_told(self) -> None:
+        """After a loss downstream: tell everything again at the next look."""
+        with self._lock:
+            for tracked in self._tracked.values():
+                tracked.told = None
+
+    # Looking -------------------------------------------------------------------------------------------------------
+
+    def _look(
+        self, pid: int, at_ns: int, *, tid: int | None = None, descriptors: bool = False, is_exec: bool = False
+    ) -> Process | None:
+        """The process as it is now, its container and mount table told before it; ``None`` when it is gone."""
+        self.counts["looks"] += 1
+        before = self._tracked.get(pid if tid is None else tid)
+        wanted = self._descriptors if descriptors and before is not None and before.container_id is not None else 0
+        process = self._read(pid, tid, wanted)
+        if process is None:
+            return None
+        if before is not None and before.key != process.key:
+            before = None
+        container_id = self._container(process, before, at_ns, is_exec=is_exec)
+        if container_id is not None:
+            if not wanted and (is_exec or before is None) and self._came_from_outside(process):
+                wanted = self._descriptors  # what the runtime handed over is judged with all that follows
+                process = self._read(pid, tid, wanted)
+                if process is None:
+                    return None
+            process = self._with_layer(process, container_id, at_ns)
+            if before is None:
+                self._watch_mounts(process, container_id)
+        told = before.told if before is not None else None
+        if wanted:
+            process = self._with_notable_descriptors(process)
+        elif told is not None and not isinstance(told.descriptors, Unknown):
+            process = replace(process, descriptors=told.descriptors)
+        self._remember(Tracked(process.key, told, container_id))
+        return process
+
+    def _read(self, pid: int, tid: int | None, descriptors: int) -> Process | None:
+        """The task, ``None`` when it has ended."""
+        try:
+            return self._reader.read(pid, tid=tid, descriptors=descriptors)
+        except CollectorError:
+            self.counts["gone_before_looked"] += 1
+            return None
+
+    def _came_from_outside(self, process: Process) -> bool:
+        """Its parent is in no container: the runtime sent it in."""
+        parent = self._tracked.get(process.thread_of.pid if process.thread_of is not None else process.parent_pid)
+        return parent is None or parent.container_id is None
+
+    def _container(self, process: Process, before: Tracked | None, at_ns: int, *, is_exec: bool) -> str | None:
+        """The container of a task: the one it had, else its parent's, else its cgroup's; told first when it is new."""
+        cgroups = process.confinement.cgroups
+        owner = None
+        if not isinstance(cgroups, Unknown):
+            owner = self._registry.owner(cgroups)
+            if before is None or before.told is None or is_exec:
+                container = self._registry.notice(cgroups, process.key.pid)
+                if container is not None:
+                    self._emit(ContainerSeen(at_ns, container))
+                    owner = self._registry.owner(cgroups)
+        if before is not None and before.container_id is not None:
+            return before.container_id
+        parent = self._tracked.get(process.thread_of.pid if process.thread_of is not None else process.parent_pid)
+        if parent is not None and parent.container_id is not None:
+            return parent.container_id
+        if owner is not None:
+            self._note_outer_parent(process.parent_pid)
+        return owner
+
+    def _note_outer_parent(self, pid: int) -> None:
+        """Whoever has a child in a container without being in one: a shim. Bounded, the oldest is forgotten."""
+        self._outer_parents[pid] = None
+        if len(self._outer_parents) > MAX_OUTER_PARENTS:
+            del self._outer_parents[next(iter(self._outer_parents))]
+
+    def _with_notable_descriptors(self, process: Process) -> Process:
+        """Keep the descriptors that stand outside the task's mount table, and those of namespaces and block devices.
+
+        A busy server opens and closes its own files and sockets all the time; those are nobody's business.
+        """
+        namespace = process.confinement.namespaces.mnt
+        table = self._tables.get(namespace) if isinstance(namespace, int) else None
+        if table is None or isinstance(process.descriptors, Unknown):
+            return process
+        kept = tuple(each for each in process.descriptors if self._is_notable(each, table))
+        return replace(process, descriptors=kept)
+
+    def _is_notable(self, descriptor: Descriptor, table: Table) -> bool:
+        if descriptor.kind in (DescriptorKind.NAMESPACE, DescriptorKind.BLOCK_DEVICE):
+            return True
+        if descriptor.kind not in (DescriptorKind.DIRECTORY, DescriptorKind.FILE):
+            return False
+        place = descriptor.place
+        return place.mnt_id not in table.mnt_ids and place.file.device not in self._host.internal_devices
+
+    def _with_layer(self, process: Process, owner: str, at_ns: int) -> Process:
+        """Judge where the executable comes from, by the container's mount table (read anew when it lacks the mount)."""
+        executable = process.executable
+        namespace = process.confinement.namespaces.mnt
+        if isinstance(namespace, Unknown):
+            return process
+        place = executable.place if isinstance(executable, Executable) else executable
+        wanted = None if isinstance(place, Unknown) else place.mnt_id
+        table = self._table(process, namespace, owner, wanted, at_ns)
+        if isinstance(executable, Unknown):
+            return process
+        return replace(process, executable=replace(executable, layer=self._layer(executable, table, owner)))
+
+    def _layer(self, executable: Executable, table: Table | None, owner: str) -> Layer | Unknown:
+        """Asked once for each program of a container: the answer hangs on its file, its last change and the table."""
+        question = (owner, executable, table.version if table is not None else 0)
+        known = self._layers.get(question)
+        if known is not None:
+            return known
+        container = self._registry.get(owner)
+        layer = layer_of(
+            executable,
+            table.mounts if table is not None else Unknown("not_read: no mount table"),
+            host=self._host,
+            roots=self._roots,
+            container_started_ns=container.created_ns if container is not None else None,
+        )
+        if len(self._layers) >= MAX_LAYERS:
+            self._layers.clear()
+        self._layers[question] = layer
+        return layer
+
+    def _table(self, process: Process, namespace: int, owner: str, wanted: int | None, at_ns: int) -> Table | None:
+        """The mount table to judge a process by: its own namespace's, or its container's when it is in the host's."""
+        is_host = namespace == self._host.namespaces.mnt
+        if is_host and owner in self._container_namespace:
+            return self._tables.get(self._container_namespace[owner])
+        known = self._tables.get(namespace)
+        if known is not None and (wanted is None or wanted in known.mnt_ids):
+            return known
+        try:
+            mounts = self._reader.read_mounts(process.key.pid)
+        except CollectorError:
+            return known
+        if not _is_whole(mounts, known):
+            return known
+        if not is_host:
+            self._container_namespace.setdefault(owner, namespace)
+        self._mounted(MountTable(at_ns, namespace, None if is_host else owner, process.key, mounts))
+        return self._tables.get(namespace)
+
+    def _watch_mounts(self, process: Process, container_id: str) -> None:
+        """Every new process of a namespace is named to the watch, which needs one that is alive."""
+        namespace = process.confinement.namespaces.mnt
+        if self._mount_watch is not None and isinstance(namespace, int) and namespace != self._host.namespaces.mnt:
+            self._mount_watch.watch(namespace, process.key, container_id)
+
+    def _mounted(self, event: MountTable) -> None:
+        known = self._tables.get(event.mnt_namespace)
+        if known is not None and known.mounts == event.mounts:
+            return
+        if known is None and len(self._tables) >= MAX_TABLES:
+            self._tables.pop(next(iter(self._tables)))
+        mnt_ids = frozenset(mount.mnt_id for mount in event.mounts)
+        root_id = next((mount.mnt_id for mount in event.mounts if mount.point == b"/"), None)
+        self._tables[event.mnt_namespace] = Table(event.mounts, mnt_ids, root_id, next(self._versions))
+        self._emit(event)
+
+    def _has_threads(self, pid: int) -> bool:
+        try:
+            return len(self._reader.thread_ids(pid)) > 1
+        except CollectorError:
+            return False
+
+    def _tell(self, event: ProcessEvent) -> None:
+        tracked = self._tracked.get(event.process.key.pid)
+        if tracked is not None:
+            tracked.told = event.process
+        self.counts["told"] += 1
+        self._emit(event)
+
+    def _remember(self, tracked: Tracked) -> None:
+        if len(self._tracked) >= self._limit and tracked.key.pid not in self._tracked:
+            self.counts["not_remembered"] += 1
+            return
+        self._tracked[tracked.key.pid] = tracked
+
+    def _ticks(self, at_ns: int) -> int:
+        return (at_ns - self._host.boot_time_ns) * self._host.ticks_per_second // 1_000_000_000
+
+
+def _is_whole(mounts: tuple[Mount, ...], known: Table | None) -> bool:
+    """The table was read through a process at the root of its mount namespace, as far as the table can tell.
+
+    The kernel shows a mount table from the reader's root on. After chroot(2) into a directory there is no row for
+    ``/``; after a chroot onto a mount point that mount is the row, and its parent one of the mounts known before.
+    """
+    root = next((mount for mount in mounts if mount.point == b"/"), None)
+    if root is None:
+        return False
+    return known is None or root.mnt_id == known.root_id or root.parent_id not in known.mnt_ids
+
+
+def _same(a: Process, b: Process) -> bool:
+    """Nothing differs that is worth telling. Names and arguments are the process' own; some change them all day."""
+    return (
+        a.key == b.key
+        and a.image_mark == b.image_mark
+        and a.confinement == b.confinement
+        and a.executable == b.executable
+        and a.descriptors == b.descriptors
+    )

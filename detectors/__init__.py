@@ -1,0 +1,1 @@
+"""Judges, touches nothing."""

@@ -1,0 +1,213 @@
+"""What a detector is, what it returns, and what it may look at.
+
+A detector is a pure function with a declaration. It gets one event and a read-only view of the node, and yields what
+it found (``Finding``) or that it could not tell (``Blind``). It keeps no memory: history comes from the view. The
+engine adds all that is static (names, techniques, ancestors, container, pod) and decides what is a repetition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any, Protocol
+
+from collectors.confinement import Frame, Widening
+from collectors.events import Event
+from collectors.facts import (
+    Container,
+    HostBaseline,
+    Mount,
+    Process,
+    ProcessKey,
+    Unknown,
+)
+
+
+class Severity(IntEnum):
+    """How bad a finding is; the number is ``event.severity``."""
+
+    INFO = 10
+    LOW = 30
+    MEDIUM = 50
+    HIGH = 70
+    CRITICAL = 90
+
+
+class Family(StrEnum):
+    """The three families of detectors, and the agent's own."""
+
+    DRIFT = "drift"
+    TECHNIQUE = "technique"
+    EXPOSURE = "exposure"
+    AGENT = "agent"
+
+
+class Tier(StrEnum):
+    """The sensor tiers, weakest first."""
+
+    POLL = "poll"
+    NETLINK = "netlink"
+    EBPF = "ebpf"
+
+
+class Confidence(StrEnum):
+    """How sure a finding is: ``certain`` is what the kernel holds, ``likely`` an inference that honest work may fit."""
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """An ATT&CK technique (Enterprise matrix): its id, its name and the tactic it serves here."""
+
+    id: str
+    name: str
+    tactic_id: str
+    tactic: str
+
+
+ESCAPE_TO_HOST = Technique("T1611", "Escape to Host", "TA0004", "Privilege Escalation")
+
+EvidenceValue = str | bytes | int | bool | tuple[str | bytes | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a detector is sure enough of to tell.
+
+    ``identity`` is what makes it *the same* finding again: empty, that is rule, container and subject; else rule and
+    ``identity`` alone, which then must name the container where it matters. A repetition with the same ``severity``,
+    ``evidence`` and ``widened`` is counted, not told. Put nothing into ``evidence`` that changes by
+    itself (a time, a counter). ``subject`` is the acting task, ``None`` when a container as a whole is meant.
+    ``inherited`` says that a child which shows the same is the same story (the parent escaped, the child was born
+    outside) and is counted with its parent. ``message`` is one sentence a person understands, without names of
+    container or program: the engine puts those before it.
+    """
+
+    message: str
+    container_id: str | None
+    subject: ProcessKey | None = None
+    evidence: tuple[tuple[str, EvidenceValue], ...] = ()
+    widened: tuple[Widening, ...] = ()
+    severity: Severity | None = None  # None: the declaration's
+    confidence: Confidence = Confidence.CERTAIN
+    identity: tuple[str, ...] = ()
+    inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A detector could not tell: which fact was missing, and why. Counted and shown, not raised."""
+
+    why: str
+    subject: ProcessKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A container process, resolved: everything a drift detector compares.
+
+    ``first`` is the container's first process *as it was when it entered* (after its first exec in the container), so
+    that what it gives up later makes nobody look wide. ``entry`` is the process through which this one came in: the
+    first process, or the root of an ``exec`` session that the runtime started; the same remark holds.
+    ``by_lineage`` says that the cgroup alone would not have told: it descends from a process that belonged.
+    ``previous`` is the observation of this same task before the present one, ``None`` when this is the first.
+    """
+
+    process: Process
+    container: Container
+    first: Process | Unknown
+    entry: Process | Unknown
+    frame: Frame
+    by_lineage: bool
+    in_container_cgroup: bool
+    previous: Process | None
+
+    @property
+    def is_first(self) -> bool:
+        """It is the container's first process."""
+        return isinstance(self.first, Process) and self.first.key == self.process.key
+
+
+class NodeView(Protocol):
+    """The read-only view of the node's state that detectors get; ``agent.state`` implements it."""
+
+    @property
+    def host(self) -> HostBaseline:
+        """The host's baseline."""
+
+    @property
+    def tier(self) -> Tier:
+        """The sensor tier that feeds the state."""
+
+    def member(self, process: Process) -> Member | Unknown | None:
+        """The task as a container process; ``None`` when it is the host's own, or still *becoming* a container.
+
+        A runtime's own process between clone and its exec of the container's program is becoming: not judged.
+        ``Unknown`` when it belongs to a container, but what to compare it with is not known.
+        """
+
+    def is_becoming(self, process: Process) -> bool:
+        """It is the runtime's own process on its way into a container."""
+
+    def process(self, key: ProcessKey) -> Process | None:
+        """The latest observation of a live task."""
+
+    def parent(self, process: Process) -> Process | None:
+        """The parent as it was at fork, also when that has ended since; ``None`` when we never saw it."""
+
+    def ancestors(self, process: Process) -> tuple[Process, ...]:
+        """Parent, grandparent, ... as far as they were seen; at most 16."""
+
+    def container(self, container_id: str) -> Container | None:
+        """A known container."""
+
+    def containers(self) -> Iterable[Container]:
+        """All known containers."""
+
+    def first_process(self, container_id: str) -> Process | Unknown:
+        """The container's first process, as it was when it entered."""
+
+    def namespace_owners(self, kind: str, inode: int) -> tuple[str, ...]:
+        """The ids of the containers whose first process has that namespace."""
+
+    def mounts(self, mnt_namespace: int) -> tuple[Mount, ...] | Unknown:
+        """The mount table of a namespace as last seen."""
+
+    def mounts_before(self, mnt_namespace: int) -> tuple[Mount, ...] | Unknown:
+        """The mount table before the present ``MountTable`` event; ``Unknown`` when there was none."""
+
+    def mounts_at_start(self, container_id: str) -> tuple[Mount, ...] | Unknown:
+        """The container's mount table when its first process entered; ``Unknown`` when the agent came later."""
+
+    def mount_ids_ever(self, mnt_namespace: int) -> frozenset[int]:
+        """Every mount id that was ever seen in the namespace (a lazily unmounted one is still held)."""
+
+
+Found = Iterator[Finding | Blind]
+Check = Callable[[Any, NodeView], Found]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detector:
+    """The declaration of a detector; with the module's docstring it is the page in the reference.
+
+    ``wants`` are the events that ``check`` is called with. ``weakest`` is the weakest sensor tier that sees the act
+    reliably. ``benign`` says who does this honestly and how that is told apart, ``misses`` what it cannot see.
+    """
+
+    id: str
+    name: str
+    family: Family
+    severity: Severity
+    techniques: tuple[Technique, ...]
+    wants: tuple[type[Event], ...]
+    check: Check
+    weakest: Tier
+    summary: str  # one sentence: what it fires on
+    benign: tuple[str, ...]
+    misses: tuple[str, ...]
+    advice: tuple[str, ...]  # what to do next when it fires, for the person who is paged
+    references: tuple[str, ...]

@@ -1,0 +1,99 @@
+"""Alerts for the tests of formats and sinks: built by the real builder from the facts of ``tests.support.build``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.incidents import Incidents
+from agent.report import Alert, AlertBuilder, HostFacts
+from collectors.confinement import wider
+from collectors.events import Event, Exec
+from collectors.facts import Container, Process
+from detectors.base import ESCAPE_TO_HOST, Detector, Family, Finding, Severity, Tier
+from tests.support import build
+from tests.support.view import FakeView, view_of
+
+HOST = HostFacts(
+    name="node-1",
+    hostname="node-1",
+    id="0123456789abcdef0123456789abcdef",
+    architecture="x86_64",
+    os_name="Debian GNU/Linux",
+    os_version="12",
+    os_platform="debian",
+    os_full="Debian GNU/Linux 12 (bookworm)",
+    kernel="6.1.0-18-amd64",
+)
+
+
+def detector(family: Family = Family.DRIFT, severity: Severity = Severity.CRITICAL, **overrides: Any) -> Detector:
+    """A declaration, by default like HW-101's."""
+    declaration: dict[str, Any] = {
+        "id": "HW-101",
+        "name": "host_namespace_joined",
+        "family": family,
+        "severity": severity,
+        "techniques": (ESCAPE_TO_HOST,),
+        "wants": (Exec,),
+        "check": lambda _event, _view: iter(()),
+        "weakest": Tier.POLL,
+        "summary": "A container process has a namespace of the host.",
+        "benign": (),
+        "misses": (),
+        "advice": (),
+        "references": ("https://man7.org/linux/man-pages/man7/namespaces.7.html",),
+    }
+    return Detector(**{**declaration, **overrides})
+
+
+def escaped(pid: int = 4242, **overrides: Any) -> Process:
+    """A process of container 1 that joined the host's mnt namespace with ``nsenter``."""
+    confinement = build.confinement(
+        namespaces=build.namespaces(mnt=build.HOST_MNT),
+        root=build.HOST_ROOT_PLACE,
+        cwd=build.HOST_ROOT_PLACE,
+        capabilities=build.capabilities(build.FULL_CAPABILITIES),
+    )
+    facts = {"name": b"nsenter", "arguments": b"nsenter\0-t\x001\0-m\0sh\0", "confinement": confinement}
+    return build.process(pid, **{**facts, **overrides})
+
+
+def node(process: Process, container: Container | None = None) -> FakeView:
+    """A node with that process in container 1, child of its first process."""
+    first = build.first_process()
+    member = build.member(process, container=container or build.container())
+    view = view_of(member)
+    view.put_parent(process, first)
+    view.put_parent(first, build.host_process(900, name=b"containerd-shim"))
+    return view
+
+
+def drift(process: Process, container: Container | None = None, **overrides: Any) -> Finding:
+    """The finding for ``escaped``."""
+    known = container or build.container()
+    facts: dict[str, Any] = {
+        "message": "has joined the host's mnt namespace",
+        "container_id": known.id,
+        "subject": process.key,
+        "evidence": (("namespace", "mnt"), ("inode", build.HOST_MNT)),
+        "widened": wider(process.confinement, build.first_process().confinement, build.frame()),
+    }
+    return Finding(**{**facts, **overrides})
+
+
+def alert(
+    process: Process | None = None,
+    container: Container | None = None,
+    *,
+    declaration: Detector | None = None,
+    finding: Finding | None = None,
+    event: Event | None = None,
+    repeats: int = 0,
+) -> Alert:
+    """One alert, whole."""
+    process = process or escaped()
+    finding = finding or drift(process, container)
+    event = event or Exec(build.NOW_NS, process)
+    incident = Incidents(build.host_baseline().boot_id).assign(finding.container_id, event.at_ns)
+    builder = AlertBuilder(HOST, "0.1.0")
+    return builder.build(declaration or detector(), finding, event, node(process, container), incident, repeats)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.cli.declared import as_confinement, texts
+from collectors.confinement import undecided, wider
+from collectors.facts import NAMESPACE_KINDS, DeclaredNamespace
+from tests.support import build
+
+
+def widened(declared: dict[str, Any] | None = None, **observed: Any) -> list[str]:
+    """The aspects in which what was observed is wider than what was declared."""
+    seen = build.confinement(**observed)
+    asked = as_confinement(build.declared(**(declared or {})), seen, build.frame())
+    return [each.aspect for each in wider(seen, asked, build.frame())]
+
+
+def test_a_container_as_docker_makes_it_is_not_wider_than_declared() -> None:
+    assert widened() == []
+    seen = build.confinement()
+    assert undecided(seen, as_confinement(build.declared(), seen, build.frame()), build.frame()) == ()
+
+
+@pytest.mark.parametrize("kind", ["mnt", "pid", "net", "ipc", "uts", "cgroup"])
+def test_the_hosts_namespace_is_wider_than_one_of_its_own(kind: str) -> None:
+    host = getattr(build.host_namespaces(), kind)
+    assert widened(namespaces=build.namespaces(**{kind: host})) == [f"{kind}_namespace"]
+
+
+def test_the_hosts_namespaces_are_not_wider_when_they_were_declared() -> None:
+    assert widened({"namespaces": ()}, namespaces=build.host_namespaces()) == []
+
+
+def test_a_namespace_that_is_joined_by_path_may_have_been_the_hosts() -> None:
+    namespaces = tuple(DeclaredNamespace(kind, f"/proc/7/ns/{kind}") for kind in NAMESPACE_KINDS)
+    assert widened({"namespaces": namespaces}, namespaces=build.host_namespaces()) == []
+
+
+@pytest.mark.parametrize(
+    ("observed", "aspects"),
+    [
+        ({"root": build.HOST_ROOT_PLACE}, ["root"]),
+        ({"cwd": build.host_directory()}, ["cwd"]),
+        ({"seccomp": build.seccomp(0)}, ["seccomp"]),
+        ({"lsm_label": build.UNCONFINED}, ["lsm_label"]),
+        ({"cgroups": build.cgroups(b"/system.slice/cron.service")}, ["cgroups"]),
+        ({"uids": build.ids(1000)}, []),
+    ],
+    ids=lambda each: "" if isinstance(each, list) else next(iter(each)),
+)
+def test_wider_than_declared(observed: dict[str, Any], aspects: list[str]) -> None:
+    assert widened(**observed) == aspects
+
+
+def test_capabilities_beyond_the_declared_ones_are_wider() -> None:
+    more = build.capabilities(build.DOCKER_CAPABILITIES | build.CAP_SYS_ADMIN)
+    assert widened(capabilities=more) == ["permitted_capabilities", "effective_capabilities", "bounding_capabilities"]
+
+
+def test_root_is_wider_than_the_declared_user() -> None:
+    assert widened({"uid": 1000, "gid": 1000}) == ["uids", "gids"]
+
+
+def test_says_what_was_declared() -> None:
+    asked = build.declared(namespaces=(DeclaredNamespace("net", "/proc/7/ns/net"), DeclaredNamespace("pid", None)))
+    said = texts(asked)
+    assert [said["net_namespace"], said["pid_namespace"], said["mnt_namespace"]] == [
+        "joins /proc/7/ns/net",
+        "its own",
+        "the host's",
+    ]

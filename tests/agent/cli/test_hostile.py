@@ -1,0 +1,86 @@
+"""Hostile names through every command: no control, format or invisible character reaches a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from agent.cli import COMMANDS
+from agent.text import visible
+from tests.agent.cli.nodes import HOSTILE, hostile, invoke
+from tests.support import build
+
+ON_A_NODE = (
+    ("ps",),
+    ("ps", "--no-trunc"),
+    ("ps", "0001"),
+    ("ps", HOSTILE),
+    ("scan",),
+    ("scan", "--no-trunc"),
+    ("inspect", "0001"),
+    ("inspect", "0001", "--no-trunc"),
+    ("inspect", "4242"),
+    ("inspect", str(build.first_pid())),
+    ("inspect", "nobody"),
+    ("inspect", f"nobody {HOSTILE}"),
+)
+ARGUMENT = HOSTILE.replace("\ud800", "\udcff")  # what Python makes of a byte that is not UTF-8
+ELSEWHERE = (
+    (ARGUMENT,),
+    ("--" + ARGUMENT,),
+    ("explain", ARGUMENT),
+    ("config", "check", f"/nowhere/{ARGUMENT}"),
+    ("config", ARGUMENT),
+    ("rules", ARGUMENT),
+    ("rules", "-o", ARGUMENT),
+    ("completion", ARGUMENT),
+    ("run", "--config", f"/nowhere/{ARGUMENT}"),
+    ("ps", "--config", f"/nowhere/{ARGUMENT}"),
+)
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+@pytest.mark.parametrize("arguments", ON_A_NODE, ids=lambda each: visible(" ".join(each)))
+def test_no_raw_control_character_is_written(arguments: tuple[str, ...], form: str) -> None:
+    result = invoke(hostile(), *arguments, "-o", form)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert shown(result.stdout) == result.stdout
+    assert shown(result.stderr) == result.stderr
+    assert result.stderr
+    assert "b\\x09" in result.output or form != "table"  # the mark by which a forged line would be known
+
+
+@pytest.mark.parametrize("arguments", ELSEWHERE, ids=lambda each: visible(" ".join(each)))
+def test_no_raw_control_character_of_an_argument_is_written(arguments: tuple[str, ...]) -> None:
+    result = invoke(hostile(), *arguments)
+    assert result.exit_code == 2
+    assert shown(result.output) == result.output
+
+
+def test_every_command_that_shows_a_node_is_covered() -> None:
+    tested = {arguments[0] for arguments in (*ON_A_NODE, *ELSEWHERE)}
+    assert set(COMMANDS) <= tested | {"selftest"}  # which makes its own container
+
+
+def test_the_value_survives_in_json_and_yaml() -> None:
+    wanted = HOSTILE.replace("\ud800", "\ufffd")
+    for form, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        found = read(invoke(hostile(), "ps", "-o", form).stdout)
+        assert found[0]["container"]["name"] == wanted
+
+
+def test_colors_are_the_only_escapes() -> None:
+    result = invoke(hostile(), "ps", "--color", "always", "--no-trunc")
+    text = result.stdout
+    for style in ("\x1b[0m", "\x1b[1m", "\x1b[1;31m", "\x1b[31m", "\x1b[33m"):
+        text = text.replace(style, "")
+    assert "\x1b[1;31m" in result.stdout
+    assert shown(text) == text
+
+
+def shown(text: str) -> str:
+    """``text`` as it would be if every line had been made visible; no name may begin a line of its own."""
+    assert not any(line.startswith("b\\x09") for line in text.split("\n"))
+    return "\n".join(visible(line) for line in text.split("\n"))

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.state import NodeState
+from collectors.events import ContainerGone, ContainerSeen, Event, Exec, Exit, Fork, MountTable, Seen, SweepDone
+from collectors.facts import (
+    CgroupMembership,
+    Executable,
+    Layer,
+    Place,
+    Process,
+    ProcessKey,
+    Seccomp,
+    SeccompMode,
+    Unknown,
+)
+from detectors.base import Member, Tier
+from tests.support import build
+
+NOW = build.NOW_NS
+HOST_CGROUP = (CgroupMembership(0, b"", b"/system.slice/cron.service"),)
+
+
+def state_of(*events: Event, max_processes: int = 1000, max_containers: int = 100) -> NodeState:
+    state = NodeState(build.host_baseline(), Tier.NETLINK, max_processes=max_processes, max_containers=max_containers)
+    for event in events:
+        state.apply(event)
+    return state
+
+
+def with_container(number: int = 1, **overrides: object) -> NodeState:
+    """A node on which container ``number`` and its first process were seen by a sweep."""
+    first = build.first_process(number)
+    assert isinstance(first.confinement.namespaces.mnt, int)
+    return state_of(
+        Seen(NOW, build.host_process(900)),
+        ContainerSeen(NOW, build.container(number, **overrides)),
+        MountTable(
+            NOW, first.confinement.namespaces.mnt, build.container_id(number), first.key, build.mount_table(number)
+        ),
+        Exec(NOW, first),
+    )
+
+
+def moved(process: Process, cgroups: tuple[CgroupMembership, ...]) -> Process:
+    return replace(process, confinement=replace(process.confinement, cgroups=cgroups), observed_ns=NOW + 1)
+
+
+def member_of(state: NodeState, process: Process) -> Member:
+    member = state.member(process)
+    assert isinstance(member, Member)
+    return member
+
+
+def runtime_executable() -> Executable:
+    runtime = next(iter(build.host_baseline().runtime_binaries))
+    return Executable(b"/usr/bin/runc", Place(runtime, 27), 0o100755, 0, 1, NOW, layer=Layer.FOREIGN)
+
+
+def test_first_process_belongs_by_its_cgroup() -> None:
+    state = with_container()
+    member = member_of(state, build.first_process())
+    assert member.container.id == build.container_id()
+    assert member.is_first
+    assert not member.by_lineage
+    assert member.in_container_cgroup
+    assert member.frame.given_mounts == frozenset(each.mnt_id for each in build.mount_table())
+
+
+def test_host_process_belongs_to_no_container() -> None:
+    state = with_container()
+    assert state.member(build.host_process(900)) is None
+    assert not state.is_becoming(build.host_process(900))
+
+
+def test_membership_survives_a_move_to_another_cgroup() -> None:
+    state = with_container()
+    process = build.process()
+    state.apply(Seen(NOW, process))
+    state.apply(Seen(NOW + 1, moved(process, HOST_CGROUP)))
+    member = member_of(state, moved(process, HOST_CGROUP))
+    assert member.container.id == build.container_id()
+    assert not member.in_container_cgroup
+
+
+def test_membership_survives_double_fork_and_reparenting_to_pid_1() -> None:
+    state = with_container()
+    child, grandchild = ProcessKey(5000, 900_001), ProcessKey(5001, 900_002)
+    state.apply(Fork(NOW, build.first_process().key, child))
+    state.apply(Fork(NOW, child, grandchild))
+    state.apply(Exit(NOW, child))
+    escaped = replace(
+        build.host_process(5001),
+        key=grandchild,
+        parent_pid=1,
+        confinement=build.host_confinement(),
+        observed_ns=NOW + 5,
+    )
+    state.apply(Exec(NOW + 5, escaped))
+    member = member_of(state, escaped)
+    assert member.by_lineage
+    assert not member.in_container_cgroup
+    assert [each.key for each in state.ancestors(escaped)] == [child, build.first_process().key, build.key(900)]
+
+
+def test_membership_by_lineage_beats_a_cgroup_that_names_another_container() -> None:
+    state = with_container(1)
+    state.apply(ContainerSeen(NOW, build.container(2)))
+    liar = moved(build.process(parent_pid=build.first_pid(1)), build.cgroups(number=2))
+    state.apply(Seen(NOW + 1, liar))
+    assert member_of(state, liar).container.id == build.container_id(1)
+
+
+def test_outermost_container_owns_a_nested_one() -> None:
+    state = with_container(1)
+    inner = build.cgroup_path(1) + b"/docker/" + build.container_id(2).encode()
+    state.apply(ContainerSeen(NOW, build.container(2, cgroup_paths=frozenset({inner}))))
+    nested = build.process(6000, 2, parent_pid=1, confinement=build.confinement(2, cgroups=build.cgroups(inner)))
+    state.apply(Seen(NOW, nested))
+    assert member_of(state, nested).container.id == build.container_id(1)
+
+
+def test_runtime_on_its_way_into_the_container_is_becoming_until_its_exec() -> None:
+    state = with_container()
+    stage = build.process(
+        7000,
+        parent_pid=900,
+        executable=runtime_executable(),
+        confinement=build.host_confinement(cgroups=build.cgroups()),
+    )
+    fresh = replace(stage, key=ProcessKey(7000, _ticks_at(NOW)))
+    state.apply(Exec(NOW, fresh))
+    assert state.is_becoming(fresh)
+    assert state.member(fresh) is None
+    entered = replace(build.process(7000, parent_pid=900), key=fresh.key, observed_ns=NOW + 1)
+    state.apply(Exec(NOW + 1, entered))
+    member = member_of(state, entered)
+    assert member.entry == entered
+    assert not member.is_first
+
+
+def test_becoming_does_not_last_longer_than_ten_seconds() -> None:
+    state = with_container()
+    stage = build.process(7000, parent_pid=900, executable=runtime_executable())
+    fresh = replace(stage, key=ProcessKey(7000, _ticks_at(NOW)))
+    state.apply(Seen(NOW, fresh))
+    state.take_pending()
+    state.apply(SweepDone(NOW + 5 * 10**9, 1, 3, 0))
+    assert state.is_becoming(fresh)
+    state.apply(SweepDone(NOW + 11 * 10**9, 2, 3, 0))
+    assert not state.is_becoming(fresh)
+    assert state.take_pending() == (Seen(NOW + 11 * 10**9, fresh),)
+
+
+def test_runtime_that_leaves_the_cgroup_before_it_entered_belongs_no_more() -> None:
+    state = with_container()
+    fresh = build.process(7000, parent_pid=900, executable=runtime_executable(), key=ProcessKey(7000, _ticks_at(NOW)))
+    state.apply(Seen(NOW, fresh))
+    state.apply(Seen(NOW + 1, moved(fresh, HOST_CGROUP)))
+    assert not state.is_becoming(moved(fresh, HOST_CGROUP))
+    assert state.member(moved(fresh, HOST_CGROUP)) is None
+
+
+def test_members_seen_before_the_first_process_are_pending_when_it_enters() -> None:
+    early = build.process()
+    state = state_of(
+        Seen(NOW, build.host_process(900)),
+        ContainerSeen(NOW, build.container()),
+        Seen(NOW, early),
+    )
+    assert isinstance(state.first_process(build.container_id()), Unknown)
+    assert isinstance(member_of(state, early).first, Unknown)
+    state.apply(Seen(NOW, build.first_process()))
+    assert Seen(NOW, early) in state.take_pending()
+    assert member_of(state, early).first == build.first_process()
+
+
+def test_entry_of_a_container_that_was_there_before_is_the_least_of_observed_and_declared() -> None:
+    tightened = build.first_process(
+        confinement=build.confinement(
+            no_new_privs=True, seccomp=Seccomp(SeccompMode.FILTER, 3), capabilities=build.capabilities(0)
+        )
+    )
+    state = state_of(ContainerSeen(NOW, build.container()), Seen(NOW, tightened))
+    first = state.first_process(build.container_id())
+    assert isinstance(first, Process)
+    assert first.confinement.no_new_privs is False
+    assert first.confinement.seccomp == Seccomp(SeccompMode.FILTER, 1)
+    assert first.confinement.capabilities == build.capabilities()
+
+
+def test_exec_gives_the_entry_exactly_as_it_was() -> None:
+    strict = build.first_process(confinement=build.confinement(no_new_privs=True))
+    state = state_of(ContainerSeen(NOW, build.container()), Exec(NOW, strict))
+    assert state.first_process(build.container_id()) == strict
+
+
+def test_restart_of_a_container_forgets_its_former_first_process() -> None:
+    state = with_container()
+    again = replace(build.container(), first_pid=9000, first_start_ticks=5)
+    state.apply(ContainerSeen(NOW + 1, again))
+    assert isinstance(state.first_process(build.container_id()), Unknown)
+    new_first = replace(build.first_process(), key=ProcessKey(9000, 5))
+    state.apply(Exec(NOW + 2, new_first))
+    assert state.first_process(build.container_id()) == new_first
+
+
+def test_container_is_kept_while_a_process_that_left_it_lives() -> None:
+    state = with_container()
+    escaped = moved(build.process(), HOST_CGROUP)
+    state.apply(Seen(NOW, build.process()))
+    state.apply(Seen(NOW + 1, escaped))
+    state.apply(Exit(NOW + 2, build.first_process().key))
+    state.apply(ContainerGone(NOW + 3, build.container_id()))
+    assert state.container(build.container_id()) is not None
+    state.apply(Exit(NOW + 4, escaped.key))
+    assert state.container(build.container_id()) is None
+
+
+def test_an_observation_that_is_older_than_the_state_changes_nothing() -> None:
+    state = with_container()
+    newer = moved(build.process(), HOST_CGROUP)
+    state.apply(Seen(NOW + 1, newer))
+    state.apply(Seen(NOW + 2, build.process()))
+    assert state.process(newer.key) == newer
+
+
+def test_reused_pid_is_another_process() -> None:
+    state = with_container()
+    state.apply(Seen(NOW, build.process()))
+    other = replace(build.host_process(4242), key=ProcessKey(4242, 999_999), parent_pid=1, observed_ns=NOW + 1)
+    state.apply(Seen(NOW + 1, other))
+    assert state.process(build.process().key) is None
+    assert state.member(other) is None
+
+
+def test_thread_belongs_with_its_process() -> None:
+    state = with_container()
+    process = build.process()
+    state.apply(Seen(NOW, process))
+    thread = build.thread(process, 4300, build.host_confinement())
+    state.apply(Seen(NOW, thread))
+    assert member_of(state, thread).container.id == build.container_id()
+
+
+def test_processes_beyond_the_limit_are_counted_and_not_kept() -> None:
+    state = state_of(*(Seen(NOW, build.host_process(pid)) for pid in range(100, 110)), max_processes=5)
+    assert state.counts()["processes"] == 5
+    assert state.overflow["processes"] == 5
+
+
+def test_chain_of_parents_is_cut_behind_the_sixteenth() -> None:
+    state = with_container()
+    parent = build.first_process().key
+    for number in range(40):
+        child = ProcessKey(20_000 + number, 1_000_000 + number)
+        state.apply(Fork(NOW, parent, child))
+        state.apply(Exit(NOW, parent))
+        parent = child
+    last = state.process(parent)
+    assert last is not None
+    assert len(state.ancestors(last)) == 16
+
+
+def test_mount_tables_remember_what_was_before() -> None:
+    state = with_container()
+    namespace = build.first_process().confinement.namespaces.mnt
+    assert isinstance(namespace, int)
+    assert isinstance(state.mounts_before(namespace), Unknown)
+    shorter = build.mount_table()[:-1]
+    state.apply(MountTable(NOW + 1, namespace, build.container_id(), build.first_process().key, shorter))
+    assert state.mounts(namespace) == shorter
+    assert state.mounts_before(namespace) == build.mount_table()
+    assert build.mount_table()[-1].mnt_id in state.mount_ids_ever(namespace)
+    assert state.mounts_at_start(build.container_id()) == build.mount_table()
+
+
+@pytest.mark.parametrize("kind", ["mnt", "pid", "net"])
+def test_namespace_owners_are_containers_whose_first_process_has_it(kind: str) -> None:
+    state = with_container()
+    inode = getattr(build.first_process().confinement.namespaces, kind)
+    assert state.namespace_owners(kind, inode) == (build.container_id(),)
+    assert state.namespace_owners(kind, 1) == ()
+
+
+def _ticks_at(at_ns: int) -> int:
+    host = build.host_baseline()
+    return (at_ns - host.boot_time_ns) * host.ticks_per_second // 10**9

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from collectors.containers.registry import ContainerRegistry
+from collectors.events import (
+    ContainerSeen,
+    CredentialChange,
+    Event,
+    Exec,
+    Exit,
+    Fork,
+    MountTable,
+    ProcessEvent,
+    Seen,
+    SweepDone,
+)
+from collectors.facts import ProcessKey, Unknown
+from collectors.host import Roots
+from collectors.observer import Observer
+from collectors.proc.process import ProcessReader
+from collectors.sweep import Sweep
+from tests.support import build
+from tests.support.proctree import Link, Tree, build_tree, namespace_links, process_tree, stat_line
+
+CONTAINER = "ab" * 32
+CGROUP = f"0::/system.slice/docker-{CONTAINER}.scope\n".encode()
+HOST_CGROUP = b"0::/system.slice/ssh.service\n"
+SHIM = 50
+
+
+class Node:
+    """A made-up /proc with an observer and a sweep over it; ``events`` is what they told."""
+
+    def __init__(self, root: Path) -> None:
+        self.proc = Path(build_tree(root / "proc", {"1": process_tree(1), str(SHIM): process_tree(SHIM)}))
+        self.events: list[Event] = []
+        self.now_ns = build.NOW_NS
+        roots = Roots(str(self.proc), str(root / "sys"), str(root / "host"))
+        host = build.host_baseline()
+        self.observer = Observer(
+            ProcessReader(roots, self.clock),
+            ContainerRegistry(roots, clock_ns=self.clock),
+            host,
+            roots,
+            self.events.append,
+            clock_ns=self.clock,
+            descriptors=16,
+            limit=1000,
+        )
+        self.sweep = Sweep(
+            self.observer, roots, self.events.append, clock_ns=self.clock, cpu_ns=self.clock, full_every=1000
+        )
+
+    def clock(self) -> int:
+        self.now_ns += 1
+        return self.now_ns
+
+    def put(self, pid: int, **entries: Tree | bytes | Link) -> None:
+        """Make a process, or another one of the same pid (with another directory inode)."""
+        if (self.proc / str(pid)).exists():
+            (self.proc / str(pid)).rename(self.proc.parent / f"gone-{pid}-{self.clock()}")
+        build_tree(self.proc / str(pid), process_tree(pid, **entries))
+
+    def put_member(self, pid: int, *, parent: int = SHIM, **entries: Tree | bytes | Link) -> None:
+        """Make a process of the container; its mount namespace is 77."""
+        defaults: Tree = {
+            "stat": stat_line(pid, parent_pid=parent),
+            "cgroup": CGROUP,
+            "ns": namespace_links(mnt=77, net=78),
+            "mountinfo": b"900 1 0:50 / / rw - overlay overlay rw,upperdir=/upper\n",
+            "task": {str(pid): {}},
+        }
+        self.put(pid, **(defaults | entries))
+
+    def relink(self, path: str, text: str) -> None:
+        (self.proc / path).unlink()
+        os.symlink(text, self.proc / path)
+
+    def remove(self, pid: int) -> None:
+        shutil.rmtree(self.proc / str(pid))
+
+    def told(self, kind: type[Event] = Event) -> list[Event]:
+        """What was told since the last call."""
+        told, self.events[:] = [event for event in self.events if isinstance(event, kind)], []
+        return told
+
+    def told_pids(self, kind: type[ProcessEvent] = ProcessEvent) -> list[int]:
+        return [event.process.key.pid for event in self.told(kind) if isinstance(event, ProcessEvent)]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_sweep_tells_every_process_once(node: Node) -> None:
+    node.sweep.run()
+    assert sorted(node.told_pids(Seen)) == [1, SHIM]
+    node.sweep.run()
+    assert [type(event) for event in node.told()] == [SweepDone]
+
+
+def test_container_and_its_mount_table_are_told_before_its_process(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    kinds = [type(event) for event in node.told() if not (isinstance(event, Seen) and event.process.key.pid != 100)]
+    assert kinds == [ContainerSeen, MountTable, Seen, SweepDone]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda node: node.relink("100/ns/mnt", "mnt:[4026531832]"), id="mount-namespace"),
+        pytest.param(lambda node: node.relink("100/ns/net", "net:[4026531833]"), id="network-namespace"),
+        pytest.param(lambda node: node.relink("100/root", "/proc"), id="root"),
+        pytest.param(lambda node: (node.proc / "100/cgroup").write_bytes(HOST_CGROUP), id="cgroup"),
+    ],
+)
+def test_sweep_tells_what_an_escape_changes_at_the_next_pass(node: Node, change: Callable[[Node], object]) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.sweep.run()
+    node.told()
+    change(node)
+    node.sweep.run()
+    assert node.told_pids() == [100]
+
+
+def test_sweep_tells_a_thread_only_when_it_differs(node: Node) -> None:
+    threads: Tree = {"100": process_tree(100, cgroup=CGROUP, ns=namespace_links(mnt=77, net=78))}
+    threads["101"] = process_tree(101, cgroup=CGROUP, ns=namespace_links(mnt=77, net=78))
+    node.put_member(100, task=threads)
+    node.sweep.run()
+    node.told()
+    node.relink("100/task/101/ns/mnt", "mnt:[4026531832]")
+    node.sweep.run()
+    (event,) = node.told(Seen)
+    assert isinstance(event, Seen)
+    assert event.process.key.pid == 101
+    assert event.process.thread_of == ProcessKey(100, 5000)
+    assert event.process.confinement.namespaces.mnt == 4026531832
+
+
+def test_sweep_tells_the_end_of_a_process(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.remove(100)
+    node.sweep.run()
+    assert [event.key.pid for event in node.told(Exit) if isinstance(event, Exit)] == [100]
+
+
+def test_sweep_tells_a_reused_pid_as_another_process(node: Node) -> None:
+    node.sweep.run()
+    node.told()
+    node.put(SHIM, stat=stat_line(SHIM, start_ticks=9999))
+    node.sweep.run()
+    (event,) = node.told(Seen)
+    assert isinstance(event, Seen)
+    assert event.process.key == ProcessKey(SHIM, 9999)
+
+
+def test_zombie_is_no_process(node: Node) -> None:
+    dead = stat_line(300).replace(b") S ", b") Z ")
+    node.put(300, stat=dead)
+    node.sweep.run()
+    assert 300 not in node.told_pids()
+
+
+def test_fork_is_told_for_children_of_containers_only(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.put_member(101, parent=100)
+    node.observer.forked(100, 101, 7)
+    node.observer.forked(1, 999, 8)
+    assert node.told() == [Fork(7, ProcessKey(100, 5000), ProcessKey(101, 5000))]
+
+
+def test_child_that_a_container_process_made_of_its_own_parent_is_looked_at(node: Node) -> None:
+    """CLONE_PARENT: the kernel names the shim as the parent."""
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.put_member(101)
+    node.observer.forked(SHIM, 101, 7)
+    assert node.told_pids(Seen) == [101]
+
+
+def test_exec_is_told_even_when_nothing_else_changed(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.observer.executed(100, 7)
+    (event,) = node.told()
+    assert isinstance(event, Exec)
+    assert event.at_ns == 7
+
+
+def test_exec_of_a_process_that_is_gone_is_counted(node: Node) -> None:
+    node.observer.executed(4711, 7)
+    assert node.told() == []
+    assert node.observer.counts["gone_before_looked"] == 1
+
+
+def test_credential_change_of_a_host_process_is_nobodys_business(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.observer.credentials_changed(SHIM, SHIM, 7)
+    node.observer.credentials_changed(100, 100, 8)
+    assert [(type(event), event.at_ns) for event in node.told()] == [(CredentialChange, 8)]
+
+
+def test_process_ends_only_with_its_last_thread(node: Node) -> None:
+    node.put_member(100, task={"100": {}, "101": {}})
+    node.sweep.run()
+    node.told()
+    node.observer.exited(100, 7)
+    assert node.told() == []
+    shutil.rmtree(node.proc / "100/task/101")
+    node.observer.exited(100, 8)
+    assert node.told() == [Exit(8, ProcessKey(100, 5000))]
+
+
+def test_container_of_a_child_is_its_parents_whatever_its_cgroup_says(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.put(101, stat=stat_line(101, parent_pid=100), cgroup=HOST_CGROUP)
+    node.sweep.run()
+    tracked = node.observer.tracked(101)
+    assert tracked is not None
+    assert tracked.container_id == CONTAINER
+
+
+def test_mount_table_seen_through_a_chroot_is_not_taken(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    cut = b"905 900 254:0 /srv / rw - ext4 /dev/vda rw\n"
+    node.put_member(101, parent=100, mountinfo=cut, exe=Link("/bin/sh"))
+    node.sweep.run()
+    assert node.told(MountTable) == []
+
+
+def test_everything_is_told_again_after_a_loss(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.sweep.run()
+    node.told()
+    node.observer.forget_what_was_told()
+    node.sweep.run()
+    assert 100 in node.told_pids(Seen)
+
+
+def test_remembers_no_more_processes_than_its_limit(node: Node) -> None:
+    for pid in range(2000, 3100):
+        build_tree(node.proc / str(pid), process_tree(pid))
+    node.sweep.run()
+    assert len(node.observer.tracked_pids()) == 1000
+    assert node.observer.counts["not_remembered"] == 102
+
+
+def test_layer_is_unknown_for_processes_of_the_host(node: Node) -> None:
+    node.sweep.run()
+    (event,) = [each for each in node.told(Seen) if isinstance(each, Seen) and each.process.key.pid == 1]
+    assert not isinstance(event.process.executable, Unknown)
+    assert event.process.executable.layer == Unknown("not_read")
