@@ -26,6 +26,7 @@ from collectors.events import (
     Exit,
     Fork,
     HostSeen,
+    MountNamespaceGone,
     MountTable,
     ProcessEvent,
     Seen,
@@ -102,6 +103,8 @@ class NodeState:
                 self._container_gone(event.container_id)
             case MountTable():
                 self._mounted(event)
+            case MountNamespaceGone():
+                self._mounts.pop(event.mnt_namespace, None)
             case HostSeen():
                 self.host = event.host
             case SweepDone():
@@ -403,8 +406,6 @@ class NodeState:
         for path in state.container.cgroup_paths:
             if self._cgroups.get(path) == state.container.id:
                 del self._cgroups[path]
-        if state.first is not None and isinstance(state.first.confinement.namespaces.mnt, int):
-            self._mounts.pop(state.first.confinement.namespaces.mnt, None)
 
     def _first(self, state: ContainerState) -> Process | Unknown:
         return state.first if state.first is not None else Unknown("not_read: the first process was not seen")
