@@ -87,9 +87,11 @@ class NodeState:
         self._cgroups: dict[bytes, str] = {}
         self._pending: dict[object, Event] = {}
         self._becoming: set[ProcessKey] = set()
+        self._resolved: tuple[Process, Member | Unknown | None] | None = None
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. An event that is older than what is known already changes nothing."""
+        self._resolved = None
         match event:
             case ProcessEvent():
                 self._observed(event)
@@ -121,7 +123,12 @@ class NodeState:
     # What detectors see ------------------------------------------------------------------------------------------
 
     def member(self, process: Process) -> Member | Unknown | None:
-        """See ``NodeView.member``."""
+        """See ``NodeView.member``. Every detector asks for the event's process, so the last answer is kept."""
+        if self._resolved is None or self._resolved[0] is not process:
+            self._resolved = (process, self._member(process))
+        return self._resolved[1]
+
+    def _member(self, process: Process) -> Member | Unknown | None:
         record = self._record(process)
         if record is None or record.container_id is None or record.entry is None:
             return None

@@ -252,28 +252,28 @@ class Observer:
         told = before.told if before is not None else None
         if told is not None and not is_exec and told.image_mark == process.image_mark:
             return False
+        return self._parents_container(process) is None
+
+    def _parents_container(self, process: Process) -> str | None:
         parent = self._tracked.get(process.thread_of.pid if process.thread_of is not None else process.parent_pid)
-        return parent is None or parent.container_id is None
+        return parent.container_id if parent is not None else None
 
     def _container(self, process: Process, before: Tracked | None, at_ns: int, *, is_exec: bool) -> str | None:
         """The container of a task: the one it had, else its parent's, else its cgroup's; told first when it is new."""
-        cgroups = process.confinement.cgroups
+        inherited = self._parents_container(process)
         owner = None
-        if not isinstance(cgroups, Unknown):
-            owner = self._registry.owner(cgroups)
-            if before is None or before.told is None or is_exec:
+        cgroups = process.confinement.cgroups
+        if inherited is None and not isinstance(cgroups, Unknown):
+            if before is None or is_exec:
                 container = self._registry.notice(cgroups, process.key.pid)
                 if container is not None:
                     self._emit(ContainerSeen(at_ns, container))
-                    owner = self._registry.owner(cgroups)
+            owner = self._registry.owner(cgroups)
+            if owner is not None:
+                self._note_outer_parent(process.parent_pid)
         if before is not None and before.container_id is not None:
             return before.container_id
-        parent = self._tracked.get(process.thread_of.pid if process.thread_of is not None else process.parent_pid)
-        if parent is not None and parent.container_id is not None:
-            return parent.container_id
-        if owner is not None:
-            self._note_outer_parent(process.parent_pid)
-        return owner
+        return inherited or owner
 
     def _note_outer_parent(self, pid: int) -> None:
         """Whoever has a child in a container without being in one: a shim. Bounded, the oldest is forgotten."""
