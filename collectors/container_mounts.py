@@ -43,7 +43,7 @@ class _Table:
 
     mounts: tuple[Mount, ...]
     mnt_ids: frozenset[int]
-    root_id: int | None
+    root_id: int
     version: int
 
 
@@ -84,19 +84,25 @@ class ContainerMounts:
         namespace = process.confinement.namespaces.mnt
         return namespace if isinstance(namespace, int) and namespace != self._host.namespaces.mnt else None
 
+    def namespace_of(self, container_id: str) -> int | None:
+        """The container's mount namespace, as far as one of its own was met."""
+        return self._namespace_of.get(container_id)
+
     def taken(self, event: MountTable) -> None:
         """Take a table in, and tell it if it is new or has changed."""
         known = self._tables.get(event.mnt_namespace)
-        if known is not None and known.mounts == event.mounts:
+        root = _root_of(event.mounts)
+        if root is None or (known is not None and known.mounts == event.mounts):
             return
         if known is None and len(self._tables) >= MAX_TABLES:
             self._tables.pop(next(iter(self._tables)))
         mnt_ids = frozenset(mount.mnt_id for mount in event.mounts)
-        root = _root_of(event.mounts)
-        self._tables[event.mnt_namespace] = _Table(
-            event.mounts, mnt_ids, root.mnt_id if root is not None else None, next(self._versions)
-        )
+        self._tables[event.mnt_namespace] = _Table(event.mounts, mnt_ids, root.mnt_id, next(self._versions))
         self._emit(event)
+
+    def has_tasks(self, namespace: int) -> bool:
+        """A task of a container is in that namespace."""
+        return namespace in self._tasks_in
 
     def entered(self, namespace: int) -> None:
         """A task of a container is in a namespace."""
@@ -188,6 +194,9 @@ class ContainerMounts:
         if not is_host:
             self._namespace_of.setdefault(container_id, namespace)
         self.taken(MountTable(at_ns, namespace, None if is_host else container_id, process.key, mounts))
+        if known is not None and known.root_id != self._tables[namespace].root_id and self._watch is not None:
+            self._watch.unwatch(namespace)  # it looks from the former root
+            self._watch.watch(namespace, process.key, container_id)
         return self._tables.get(namespace)
 
     def _stands_in_host_root(self, process: Process) -> bool:

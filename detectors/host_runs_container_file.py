@@ -52,6 +52,8 @@ def check(event: Exec, view: NodeView) -> Found:
     if isinstance(executable.place, Unknown):
         yield Blind(executable.place.why, process.key)
         return
+    if executable.place.file in view.host.runtime_binaries:
+        return  # a runtime on its way into a container stands on a detached mount of itself
     paths = (executable.path, *_script(process))
     is_on_host = _is_on_host_mount(executable.place, host_mnt, view)
     if is_on_host and all(path.startswith(_SYSTEM) for path in paths):

@@ -197,8 +197,8 @@ def mount_table(number: int = 1) -> tuple[Mount, ...]:
         mount(
             root, device=OVERLAY_DEVICE + number, fs_type=b"overlay", source=b"overlay", super_options=(b"rw", upper)
         ),
-        mount(root + 1, b"/proc", parent_id=root, device=0x100 + number, fs_type=b"proc", source=b"proc"),
-        mount(root + 2, b"/dev", parent_id=root, device=0x200 + number, fs_type=b"tmpfs", source=b"tmpfs"),
+        mount(root + 1, b"/proc", parent_id=root, device=0x60 + number, fs_type=b"proc", source=b"proc"),
+        mount(root + 2, b"/dev", parent_id=root, device=0x70 + number, fs_type=b"tmpfs", source=b"tmpfs"),
         mount(root + 3, b"/sys", parent_id=root, device=0x16, fs_type=b"sysfs", source=b"sysfs", options=read_only),
         mount(
             root + 4,
@@ -210,7 +210,7 @@ def mount_table(number: int = 1) -> tuple[Mount, ...]:
             source=b"cgroup",
             options=read_only,
         ),
-        mount(root + 5, b"/dev/shm", parent_id=root + 2, device=0x300 + number, fs_type=b"tmpfs", source=b"shm"),
+        mount(root + 5, b"/dev/shm", parent_id=root + 2, device=0x80 + number, fs_type=b"tmpfs", source=b"shm"),
         mount(
             root + 6,
             b"/etc/hosts",
