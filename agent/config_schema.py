@@ -14,6 +14,12 @@ from msgspec import Meta, Struct
 AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4096)]
 Glob = Annotated[str, Meta(min_length=1, max_length=1024)]
 SeverityName = Literal["info", "low", "medium", "high", "critical"]
+FormatName = Literal["ecs", "falco", "ocsf"]
+
+FORMAT = (
+    "The shape of an alert: `ecs` is Elastic Common Schema, `falco` that of Falco's JSON output, `ocsf` an OCSF "
+    "Detection Finding."
+)
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,9 +148,8 @@ class LogConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class StdoutConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Alerts on standard output, one line each."""
 
-    format: Annotated[Literal["ecs"], Meta(description="The shape of an alert: `ecs` is Elastic Common Schema.")] = (
-        "ecs"
-    )
+    enabled: Annotated[bool, Meta(description="Whether alerts are written there.")] = True
+    format: Annotated[FormatName, Meta(description=FORMAT)] = "ecs"
     min_severity: Annotated[SeverityName, Meta(description="Alerts below this severity are not written.")] = "info"
 
 

@@ -29,6 +29,7 @@ from agent.policy import Policy, load_warnings
 from agent.report import Alert, AlertBuilder
 from agent.sinks.catalog import Sink, open_sinks
 from agent.sources import SensorChoice, Sources
+from agent.stored_alert import stored
 from collectors.events import Event, Lost, SweepDone
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
@@ -121,7 +122,7 @@ class Agent:
         """Hand an alert to every sink; ``False`` when one is gone for good (nobody reads stdout any more)."""
         for sink in sinks:
             try:
-                sink.write(alert)
+                sink.send((stored(alert),))
             except SinkError as error:
                 self._log.error("sink_failed", sink=error.sink, error=error.detail, alert=alert.id)
                 return False

@@ -1,22 +1,34 @@
-"""The one list of sinks and formats, and what the configuration makes of it."""
+"""The one list of sinks, and what the configuration makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from agent.config_schema import Config
-from agent.formats import ecs
-from agent.report import Alert
+from agent.formats.catalog import FORMATS
 from agent.sinks.base import Sink
 from agent.sinks.stdout import StdoutSink
 from detectors.base import Severity
 
-__all__ = ["FORMATS", "Sink", "open_sinks"]
+__all__ = ["Sink", "open_sinks", "severity"]
 
-FORMATS: Mapping[str, Callable[[Alert], bytes]] = {"ecs": ecs.encode}
+
+def severity(name: str) -> Severity:
+    """The severity that a ``min_severity`` of the configuration names."""
+    return Severity[name.upper()]
+
+
+def _stdout(config: Config) -> tuple[Sink, ...]:
+    stdout = config.output.stdout
+    if not stdout.enabled:
+        return ()
+    return (StdoutSink(FORMATS[stdout.format], severity(stdout.min_severity)),)
+
+
+OPENERS: tuple[Callable[[Config], tuple[Sink, ...]], ...] = (_stdout,)
+"""One function a kind of sink; each gives the sinks that the configuration asks for, or raises ``ConfigError``."""
 
 
 def open_sinks(config: Config) -> tuple[Sink, ...]:
     """The sinks that the configuration asks for."""
-    stdout = config.output.stdout
-    return (StdoutSink(FORMATS[stdout.format], Severity[stdout.min_severity.upper()]),)
+    return tuple(sink for opened in OPENERS for sink in opened(config))

@@ -6,6 +6,8 @@ from typing import Any
 
 from agent.incidents import Incidents
 from agent.report import Alert, AlertBuilder, HostFacts
+from agent.stored_alert import StoredAlert
+from agent.stored_alert import stored as stored_of
 from collectors.confinement import wider
 from collectors.events import Event, Exec
 from collectors.facts import Container, Process
@@ -97,3 +99,23 @@ def alert(
     incident = Incidents(build.host_baseline().boot_id).assign(finding.container_id, event.at_ns)
     builder = AlertBuilder(HOST, "0.1.0")
     return builder.build(declaration or detector(), finding, event, node(process, container), incident, repeats)
+
+
+def stored(
+    number: int = 1,
+    severity: Severity = Severity.HIGH,
+    *,
+    rule_id: str = "HW-101",
+    container_id: str | None = None,
+    at_ns: int = build.NOW_NS,
+    document: bytes | None = None,
+) -> StoredAlert:
+    """An alert as the outbox holds it, with a document that is only as large as it must be."""
+    name = f"00000000-0000-7000-8000-{number:012d}"
+    text = f'{{"event":{{"id":"{name}"}}}}'.encode() if document is None else document
+    return StoredAlert(number, name, at_ns, int(severity), rule_id, container_id, text)
+
+
+def stored_whole(process: Process | None = None, container: Container | None = None, **facts: Any) -> StoredAlert:
+    """One alert of ``alert``, rendered as the daemon does it."""
+    return stored_of(alert(process, container, **facts))
