@@ -9,21 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
-AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4096)]
-Glob = Annotated[str, Meta(min_length=1, max_length=1024)]
-SeverityName = Literal["info", "low", "medium", "high", "critical"]
-FormatName = Literal["ecs", "falco", "ocsf"]
-
-FORMAT = (
-    "The shape of an alert: `ecs` is Elastic Common Schema, `falco` that of Falco's JSON output, `ocsf` an OCSF "
-    "Detection Finding."
-)
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every part of the configuration is: frozen, and strict about its keys."""
+from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
+from agent.output_schema import AnySinkConfig
 
 
 class SweepConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,7 +107,7 @@ class ExceptionConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     labels: Annotated[
         dict[str, Glob],
         Meta(max_length=64, description="Patterns of the values of labels; the container must have them all."),
-    ] = {}
+    ] = field(default_factory=dict)
     executable: Annotated[
         Glob | None,
         Meta(
@@ -157,6 +146,10 @@ class OutputConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Where alerts go."""
 
     stdout: StdoutConfig = StdoutConfig()
+    sinks: Annotated[
+        tuple[AnySinkConfig, ...],
+        Meta(max_length=16, description="Receivers of alerts; each gets all alerts, at its own pace."),
+    ] = ()
 
 
 class RootsConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
