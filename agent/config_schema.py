@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
+from agent.metrics_schema import MetricsConfig
 from agent.output_schema import AnySinkConfig
 
 
@@ -192,5 +193,6 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ()
     log: LogConfig = LogConfig()
     output: OutputConfig = OutputConfig()
+    metrics: MetricsConfig = MetricsConfig()
     roots: RootsConfig = RootsConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -30,6 +30,7 @@ from agent.report import Alert, AlertBuilder
 from agent.sinks.catalog import Sink, open_sinks
 from agent.sources import SensorChoice, Sources
 from agent.stored_alert import stored
+from agent.telemetry import Telemetry
 from collectors.events import Event, Lost, SweepDone
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
@@ -69,7 +70,9 @@ class Agent:
             builder,
             collectors.host.boot_id,
             max_findings=self._config.limits.findings,
+            timer_ns=time.perf_counter_ns,
         )
+        telemetry = Telemetry(self._config, choice, collectors, self._sources, self._inbox, state, pipeline)
         sinks = open_sinks(self._config)
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
@@ -77,18 +80,27 @@ class Agent:
         tell_containers(collectors, self._inbox.put)
         self._sources.start()
         try:
-            return self._loop(pipeline, sinks, choice, collectors)
+            return self._loop(pipeline, sinks, choice, collectors, telemetry)
         finally:
             self._sources.stop()
             self._log.info("stopped", events=self._inbox.taken, events_lost=self._inbox.dropped)
 
-    def _loop(self, pipeline: Pipeline, sinks: tuple[Sink, ...], choice: SensorChoice, collectors: Collectors) -> int:
+    def _loop(
+        self,
+        pipeline: Pipeline,
+        sinks: tuple[Sink, ...],
+        choice: SensorChoice,
+        collectors: Collectors,
+        telemetry: Telemetry,
+    ) -> int:
         deadline: float | None = None
         while True:
+            telemetry.turned()
             if self._reloading:
-                self._reload(pipeline)
+                telemetry.reloaded(is_taken=self._reload(pipeline))
             if self._stopping and deadline is None:
                 assert self._sources is not None
+                telemetry.stopping()
                 self._sources.stop()
                 deadline = time.monotonic() + DRAIN_SECONDS
             if deadline is not None and (len(self._inbox) == 0 or time.monotonic() > deadline):
@@ -99,6 +111,8 @@ class Agent:
             for alert in pipeline.feed(event):
                 if not self._write(alert, sinks):
                     return EXIT_SINK_LOST
+                telemetry.raised(alert)
+            telemetry.handled(event)
             self._note(event, pipeline, choice, collectors)
 
     def _note(self, event: Event, pipeline: Pipeline, choice: SensorChoice, collectors: Collectors) -> None:
@@ -156,24 +170,25 @@ class Agent:
         self._reloading = True
         self._inbox.wake()
 
-    def _reload(self, pipeline: Pipeline) -> None:
-        """Read the configuration again: what can change while running does, a faulty file changes nothing."""
+    def _reload(self, pipeline: Pipeline) -> bool:
+        """Read the configuration again: what can change while running does, a faulty file (``False``) nothing."""
         self._reloading = False
         if self._config_path is None:
             self._log.info("reload_ignored", reason="the agent runs on embedded defaults")
-            return
+            return False
         try:
             config = load_config(self._config_path)
         except ConfigError as error:
             self._log.error("reload_refused", error=str(error))
-            return
+            return False
         pipeline.policy = self._new_policy(config)
         pipeline.use(self._enabled(config))
         configure_log(config.log)
         self._log.info("reloaded", needs_restart=_needs_restart(self._config, config))
+        return True
 
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
     """The parts of the configuration that differ and are read at start only."""
-    parts = ("sensor", "sweep", "netlink", "containers", "output", "roots", "limits")
+    parts = ("sensor", "sweep", "netlink", "containers", "output", "metrics", "roots", "limits")
     return [part for part in parts if getattr(old, part) != getattr(new, part)]
