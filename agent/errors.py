@@ -11,7 +11,7 @@ class ConfigError(Exception):
 
     def __init__(self, file: str, line: int | None, key: str, problem: str) -> None:
         where = file if line is None else f"{file}:{line}"
-        super().__init__(f"{where}: {key}: {problem}" if key else f"{where}: {problem}")
+        super().__init__(": ".join(each for each in (where, key, problem) if each))
         self.file = file
         self.line = line
         self.key = key

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.formats import ecs
 from agent.report import Alert
+from agent.text import valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,6 @@ def stored(alert: Alert) -> StoredAlert:
         alert.at_ns,
         int(alert.severity),
         alert.detector.id,
-        alert.container_id,
+        None if alert.container_id is None else valid(alert.container_id),
         ecs.encode(alert),
     )
