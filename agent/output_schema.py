@@ -7,6 +7,7 @@ that hold them, and those are read anew for each connection, so that a secret ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from msgspec import Meta, field
 
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Section, SeverityName
 
+MAX_PORT = 65_535
 RESERVED_NAMES = ("stdout", "file", "journald")
 
 SinkName = Annotated[
@@ -45,6 +47,9 @@ HeaderValue = Annotated[
 PrintableWord = Annotated[str, Meta(pattern=r"^[!-~]{1,48}$", title="at most 48 printable ASCII characters, no blank")]
 Tag = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}$", title="at most 128 letters, digits, _, . and -")]
 HostName = Annotated[str, Meta(pattern=r"^[!-~]{1,255}$", title="a host name")]
+
+
+_PORT = re.compile(r"^(?:tcp|tls|https?)://(?:\[[^]]*\]|[^:/]+):(\d+)")
 
 
 class TlsConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -235,7 +240,7 @@ def refusals(sinks: Sequence[AnySinkConfig]) -> Iterator[tuple[tuple[str | int, 
         if sink.name in names:
             yield (index, "name"), f"is {sink.name!r} as in output.sinks[{names[sink.name]}]; wanted one name a sink"
         names.setdefault(sink.name, index)
-        for key, problem in _contradictions(sink):
+        for key, problem in [*_contradictions(sink), *_of_port(sink)]:
             yield (index, *key), problem
 
 
@@ -255,6 +260,13 @@ def _contradictions(sink: AnySinkConfig) -> Iterator[tuple[tuple[str | int, ...]
         case KubernetesConfig():
             if sink.server is not None and not sink.server.startswith("https://"):
                 yield ("server",), f"is {sink.server!r}; wanted a URL of https, because the token is sent there"
+
+
+def _of_port(sink: AnySinkConfig) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for key in ("address", "url", "server"):
+        port = _PORT.search(getattr(sink, key, None) or "")
+        if port is not None and not 0 < int(port[1]) <= MAX_PORT:
+            yield (key,), f"has the port {port[1]}; wanted one from 1 to {MAX_PORT}"
 
 
 def _of_tls(tls: TlsConfig, key: str, target: str, scheme: str) -> Iterator[tuple[tuple[str | int, ...], str]]:

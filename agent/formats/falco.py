@@ -1,6 +1,6 @@
 """The alert as Falco writes it with ``json_output: true``, for falcosidekick and its some sixty outputs. Pure.
 
-Shape and field names: falcosecurity/falco ``userspace/engine/formats.cpp`` and ``docs/reference/rules/supported-fields``.
+Shape: falcosecurity/falco ``userspace/engine/formats.cpp``; names: "Supported Fields" of its documentation.
 falcosidekick (``handlers.go``) takes an object with a known ``priority``, a ``rule``, a ``time`` with its offset and
 ``output_fields`` that hold something; ``k8s.ns.name`` and ``k8s.pod.name`` must be texts, so what is not known is left
 out here and never null. What Falco has no field for stands under ``hullwatch.`` with the names of the native format.

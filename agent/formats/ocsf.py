@@ -142,7 +142,7 @@ def _technique(uid: str, name: str) -> Record:
 
 
 def _evidences(document: Record) -> list[Record] | None:
-    """The process and the container, else the container alone as a resource; nothing for what the agent says of itself."""
+    """The process and its container, else the container alone; nothing for what the agent says of itself."""
     container = _container(document)
     if "process" in document:
         process = _process(document["process"])

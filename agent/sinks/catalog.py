@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from agent.config_schema import Config
+from agent.errors import ConfigError, SinkError
 from agent.formats.catalog import FORMATS
+from agent.output_schema import (
+    AnySinkConfig,
+    ForwardConfig,
+    HttpConfig,
+    KubernetesConfig,
+    OtlpConfig,
+    SyslogConfig,
+)
 from agent.sinks.base import Sink
 from agent.sinks.stdout import StdoutSink
 from detectors.base import Severity
@@ -25,7 +35,50 @@ def _stdout(config: Config) -> tuple[Sink, ...]:
     return (StdoutSink(FORMATS[stdout.format], severity(stdout.min_severity)),)
 
 
-OPENERS: tuple[Callable[[Config], tuple[Sink, ...]], ...] = (_stdout,)
+def _receivers(config: Config) -> tuple[Sink, ...]:
+    """The entries of ``output.sinks``; a file of theirs that cannot be used stops the agent here."""
+    found = []
+    for index, entry in enumerate(config.output.sinks):
+        receiver = _receiver(entry)
+        try:
+            receiver.check()
+        except SinkError as error:
+            raise ConfigError("configuration", None, f"output.sinks[{index}]", str(error)) from error
+        found.append(receiver)
+    return tuple(found)
+
+
+class _Receiver(Sink, Protocol):
+    def check(self) -> None:
+        """Raise ``SinkError`` where a file that the sink needs cannot be used."""
+
+
+def _receiver(entry: AnySinkConfig) -> _Receiver:
+    """The sink of an entry; the libraries of those that nobody wants are not loaded."""
+    match entry:
+        case ForwardConfig():
+            from agent.sinks.forward import ForwardSink
+
+            return ForwardSink(entry)
+        case HttpConfig():
+            from agent.sinks.http import HttpSink
+
+            return HttpSink(entry)
+        case OtlpConfig():
+            from agent.sinks.otlp import OtlpSink
+
+            return OtlpSink(entry)
+        case SyslogConfig():
+            from agent.sinks.syslog import SyslogSink
+
+            return SyslogSink(entry)
+        case KubernetesConfig():
+            from agent.sinks.kubernetes import KubernetesSink
+
+            return KubernetesSink(entry)
+
+
+OPENERS: tuple[Callable[[Config], tuple[Sink, ...]], ...] = (_stdout, _receivers)
 """One function a kind of sink; each gives the sinks that the configuration asks for, or raises ``ConfigError``."""
 
 
