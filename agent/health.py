@@ -101,7 +101,7 @@ class SinkStatus:
 
 
 class DeliveryView(Protocol):
-    """What health and metrics want to know of the way out. Called from any thread; must neither wait nor raise."""
+    """What health and metrics want to know of the way out. Never called from the main thread; must not raise."""
 
     def outbox_status(self) -> OutboxStatus | None:
         """The outbox; ``None`` where there is none."""

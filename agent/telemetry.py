@@ -2,9 +2,10 @@
 
 Concurrency: the main thread calls ``turned``, ``handled``, ``raised``, ``reloaded`` and ``stopping``; they cost it a
 microsecond or two an event. ``health`` and ``scrape`` may be called from any thread; the endpoint's does. They read
-counters while their owners go on counting, and take no lock that the main thread ever waits for. What only the main
-thread may walk (the tables of the state) is counted by it after each sweep. A scrape is written at most once a second,
-whoever asks how often.
+counters while their owners go on counting; the one lock that they share with the main thread (``Growth``) is held for
+a copy. What only the main thread may walk (the tables of the state) is counted by it after each sweep; what has a lock
+of its own, under which files are read, is asked for by the others. A scrape is written at most once a second, however
+often it is wanted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from agent.state import NodeState
 from collectors.containers.docker import SourceState
 from collectors.events import Event, SweepDone
 
-SCRAPE_SECONDS = 1.0
+FRESH_SECONDS = 1.0
 ENDPOINT_GRACE_SECONDS = 5.0
 
 # Blindness that somebody can mend (a capability, a bound); the other kinds are processes that ended meanwhile.
@@ -77,6 +78,9 @@ class Telemetry:
         self._started = self._turned = time.monotonic()
         self._swept: float | None = None
         self._is_stopping = False
+        self._way_out_lock = threading.Lock()
+        self._way_out_seen: tuple[OutboxStatus | None, tuple[SinkStatus, ...]] = (None, ())
+        self._way_out_at = -FRESH_SECONDS
         self._scrape_lock = threading.Lock()
         self._scraped: tuple[float, bytes] | None = None
         self._endpoint = open_endpoint(config.metrics, self.health, self.scrape)
@@ -119,7 +123,7 @@ class Telemetry:
         """All metrics in the text format; the same for a second."""
         with self._scrape_lock:
             now = time.monotonic()
-            if self._scraped is None or now - self._scraped[0] >= SCRAPE_SECONDS:
+            if self._scraped is None or now - self._scraped[0] >= FRESH_SECONDS:
                 self._scraped = (now, render(collect(self.snapshot())))
             return self._scraped[1]
 
@@ -162,12 +166,17 @@ class Telemetry:
     # Readings ----------------------------------------------------------------------------------------------------
 
     def _way_out(self) -> tuple[OutboxStatus | None, tuple[SinkStatus, ...]]:
-        if self._delivery is None:
-            return None, ()
-        return self._delivery.outbox_status(), self._delivery.sink_statuses()
+        """The outbox and the sinks; the same for a second, since what waits is counted in a file."""
+        with self._way_out_lock:
+            now = time.monotonic()
+            if self._delivery is not None and now - self._way_out_at >= FRESH_SECONDS:
+                self._way_out_at = now
+                self._way_out_seen = (self._delivery.outbox_status(), self._delivery.sink_statuses())
+            return self._way_out_seen
 
     def _judge(self, outbox: OutboxStatus | None, sinks: tuple[SinkStatus, ...]) -> Health:
         now = time.monotonic()
+        self._growth.note(dict(self._trouble_elsewhere(outbox, sinks)), now)
         uptime = now - self._started
         is_late = self._endpoint is not None and not self._endpoint.is_listening and uptime > ENDPOINT_GRACE_SECONDS
         return assess(
@@ -213,14 +222,13 @@ class Telemetry:
         yield "incidents", TableReading(len(incidents), None, incidents.evicted)
 
     def _trouble(self) -> Iterator[tuple[tuple[Code, str], int]]:
-        """The counters whose growth is a matter of health, by what they are called there."""
+        """The core's counters whose growth is a matter of health, by what they are called there."""
         yield (Code.EVENTS_LOST, f"{QUEUE_SOURCE} queue_full"), self._inbox.dropped
         for (source, reason), count in self._measurements.read().lost.items():
             yield (Code.EVENTS_LOST, f"{source} {reason}"), count
         for table, count in self._state.overflow.items():
             yield (Code.STATE_FULL, table), count
         yield (Code.STATE_FULL, "observer"), self._collectors.observer.counts["not_remembered"]
-        yield (Code.STATE_FULL, "registry"), self._collectors.registry.counters().refused_containers
         for name, health in self._sources.health.copy().items():
             yield (Code.SOURCE_FAILING, name), sum(health.failures.copy().values())
         blind: dict[str, int] = {}
@@ -231,7 +239,12 @@ class Telemetry:
                 blind[kind] = blind.get(kind, 0) + count
         for kind in BLIND_TROUBLE & blind.keys():
             yield (Code.BLIND, kind), blind[kind]
-        outbox, sinks = self._way_out()
+
+    def _trouble_elsewhere(
+        self, outbox: OutboxStatus | None, sinks: tuple[SinkStatus, ...]
+    ) -> Iterator[tuple[tuple[Code, str], int]]:
+        """The same, of parts that the main thread must not wait for."""
+        yield (Code.STATE_FULL, "registry"), self._collectors.registry.counters().refused_containers
         if outbox is not None:
             for severity, count in outbox.dropped.items():
                 yield (Code.OUTBOX_DROPPING, severity), count
