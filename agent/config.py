@@ -20,6 +20,7 @@ from agent.config_reference import WORKLOAD_CONDITIONS, Step, fields_at, wanted_
 from agent.config_schema import Config, ExceptionConfig
 from agent.errors import ConfigError
 from agent.output_schema import refusals
+from agent.state_schema import refused_patterns
 from agent.text import clipped, valid, visible
 
 MAX_FILE_BYTES = 1 << 20
@@ -213,6 +214,8 @@ def _refuse_contradictions(config: Config, source: _Source, known_rules: Collect
         if rule not in known_rules:
             problem = f"is {_shown(rule)}, which is no detector's id; wanted {_near(rule, known_rules)}"
             raise source.error(("detectors", "disabled", index), problem)
+    for index, problem in refused_patterns(config.output.redaction):
+        raise source.error(("output", "redaction", "patterns", index), visible(problem))
     for index, exception in enumerate(config.exceptions):
         _refuse_exception(exception, ("exceptions", index), source, known_rules)
     for path, problem in refusals(config.output.sinks):

@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
 from agent.metrics_schema import MetricsConfig
 from agent.output_schema import AnySinkConfig
+from agent.state_schema import FileConfig, JournaldConfig, RateLimitConfig, RedactionConfig, StateConfig
 
 
 class SweepConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -146,7 +147,11 @@ class StdoutConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class OutputConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where alerts go."""
 
+    redaction: RedactionConfig = RedactionConfig()
+    rate_limit: RateLimitConfig = RateLimitConfig()
     stdout: StdoutConfig = StdoutConfig()
+    file: FileConfig = FileConfig()
+    journald: JournaldConfig = JournaldConfig()
     sinks: Annotated[
         tuple[AnySinkConfig, ...],
         Meta(max_length=16, description="Receivers of alerts; each gets all alerts, at its own pace."),
@@ -192,6 +197,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(max_length=1024, description="Findings that are expected; the first exception that matches counts it."),
     ] = ()
     log: LogConfig = LogConfig()
+    state: StateConfig = StateConfig()
     output: OutputConfig = OutputConfig()
     metrics: MetricsConfig = MetricsConfig()
     roots: RootsConfig = RootsConfig()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from agent.config_schema import Config
@@ -17,6 +19,8 @@ from agent.output_schema import (
     SyslogConfig,
 )
 from agent.sinks.base import Sink
+from agent.sinks.file import FileSink
+from agent.sinks.journald import JournaldSink
 from agent.sinks.stdout import StdoutSink
 from detectors.base import Severity
 
@@ -33,6 +37,29 @@ def _stdout(config: Config) -> tuple[Sink, ...]:
     if not stdout.enabled:
         return ()
     return (StdoutSink(FORMATS[stdout.format], severity(stdout.min_severity)),)
+
+
+def _file(config: Config) -> tuple[Sink, ...]:
+    file = config.output.file
+    if file.path is None:
+        return ()
+    sink = FileSink(
+        Path(file.path),
+        FORMATS[file.format],
+        severity(file.min_severity),
+        max_bytes=file.max_bytes,
+        rotate_seconds=file.rotate_seconds,
+        keep=file.keep,
+        clock_ns=time.time_ns,
+    )
+    return (sink,)
+
+
+def _journald(config: Config) -> tuple[Sink, ...]:
+    journald = config.output.journald
+    if not journald.enabled:
+        return ()
+    return (JournaldSink(journald.socket, FORMATS[journald.format], severity(journald.min_severity)),)
 
 
 def _receivers(config: Config) -> tuple[Sink, ...]:
@@ -78,7 +105,7 @@ def _receiver(entry: AnySinkConfig) -> _Receiver:
             return KubernetesSink(entry)
 
 
-OPENERS: tuple[Callable[[Config], tuple[Sink, ...]], ...] = (_stdout, _receivers)
+OPENERS: tuple[Callable[[Config], tuple[Sink, ...]], ...] = (_stdout, _file, _journald, _receivers)
 """One function a kind of sink; each gives the sinks that the configuration asks for, or raises ``ConfigError``."""
 
 
