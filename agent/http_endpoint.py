@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
 
-from agent.metrics import EndpointReading
+from agent.http_message import Answer, Request, encoded, parse_request, plain
+from agent.snapshot import EndpointReading
 from collectors.wakeup import WakeUp
 
 MAX_REQUEST_BYTES = 8192
@@ -30,7 +31,6 @@ DRAIN_SECONDS = 1.0
 
 _CHUNK_BYTES = 65_536
 _BACKLOG = 64
-_WORDS_OF_A_REQUEST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +39,6 @@ class Address:
 
     host: str
     port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a route gets to know; ``authorization`` is the header of that name."""
-
-    authorization: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer."""
-
-    status: HTTPStatus
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-    header: tuple[tuple[str, str], ...] = ()
 
 
 Route = Callable[[Request], Answer]
@@ -227,14 +210,14 @@ class HttpEndpoint:
         if b"\r\n\r\n" in connection.received:
             answer = self._answer(bytes(connection.received))
         elif len(connection.received) > MAX_REQUEST_BYTES:
-            answer = _plain(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            answer = plain(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif not chunk:
             self._give_up(connection, "broken")
             return
         else:
             return
         self._answers[answer.status] = self._answers.get(answer.status, 0) + 1
-        connection.rest = memoryview(_encoded(answer))
+        connection.rest = memoryview(encoded(answer))
         connection.phase = _Phase.WRITING
         self._poller.modify(connection.socket, select.POLLOUT)
         self._write(connection)
@@ -253,7 +236,7 @@ class HttpEndpoint:
             return parsed
         path, request = parsed
         route = self._routes.get(path)
-        return _plain(HTTPStatus.NOT_FOUND) if route is None else route(request)
+        return plain(HTTPStatus.NOT_FOUND) if route is None else route(request)
 
     def _give_up(self, connection: _Connection, why: str) -> None:
         """Close a connection; one that had its answer is no loss."""
@@ -265,41 +248,3 @@ class HttpEndpoint:
         self._poller.unregister(connection.socket)
         del self._connections[connection.socket.fileno()]
         connection.socket.close()
-
-
-def parse_request(received: bytes) -> tuple[str, Request] | Answer:
-    """Path (without its query) and header of a request (RFC 9112), or the answer to one that is refused. Pure."""
-    head = received.partition(b"\r\n\r\n")[0].decode("latin-1")
-    first, *fields = head.split("\r\n")
-    words = first.split(" ")
-    if len(words) != _WORDS_OF_A_REQUEST or words[2] not in ("HTTP/1.0", "HTTP/1.1") or not words[1].startswith("/"):
-        return _plain(HTTPStatus.BAD_REQUEST)
-    if words[0] != "GET":
-        return _plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET"))
-    authorization: str | None = None
-    for each in fields:
-        name, colon, value = each.partition(":")
-        if not colon or not name or name != name.strip():
-            return _plain(HTTPStatus.BAD_REQUEST)
-        if name.lower() == "authorization":
-            if authorization is not None:
-                return _plain(HTTPStatus.BAD_REQUEST)
-            authorization = value.strip()
-    return words[1].partition("?")[0], Request(authorization)
-
-
-def _plain(status: HTTPStatus, *header: tuple[str, str]) -> Answer:
-    return Answer(status, f"{status.phrase}\n".encode(), header=header)
-
-
-def _encoded(answer: Answer) -> bytes:
-    header = (
-        ("Content-Type", answer.content_type),
-        ("Content-Length", str(len(answer.body))),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Connection", "close"),
-        *answer.header,
-    )
-    lines = "".join(f"{name}: {value}\r\n" for name, value in header)
-    return f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\n{lines}\r\n".encode("latin-1") + answer.body

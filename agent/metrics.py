@@ -9,19 +9,16 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from agent import metrics_catalog as catalog
 from agent.exposition import Metric, Sample
-from agent.health import Code, Health, OutboxStatus, SinkStatus, Status
-from agent.measurements import QUEUE_SOURCE, Measured
+from agent.health import Code, OutboxStatus, SinkStatus, Status
+from agent.measurements import QUEUE_SOURCE
 from agent.pipeline import DetectorCounts
-from agent.policy import ExceptionState
+from agent.snapshot import ProcessReading, Snapshot
 from collectors.connector.source import Counters as ConnectorCounters
-from collectors.containers.docker import SourceState, SourceStatus
-from collectors.containers.registry import RegistryCounters
-from collectors.mountwatch import Counters as MountWatchCounters
+from collectors.containers.docker import SourceState
 from detectors.base import Severity
 
 OTHER = "other"
@@ -45,73 +42,6 @@ CONNECTOR_RECORDS = (
 )
 
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceReading:
-    """A source: whether it runs, and how often it ended with which error (``Class: words``)."""
-
-    is_up: bool
-    failures: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessReading:
-    """The agent as a process; ``None`` is not to be had."""
-
-    cpu_seconds: float
-    rss_bytes: int
-    started_seconds: float
-    open_fds: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class TableReading:
-    """One bounded table: what it holds, may hold, and did not take or forgot; ``None`` is not counted."""
-
-    entries: int
-    limit: int | None = None
-    overflow: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointReading:
-    """What the endpoint did: answers by HTTP status, connections closed without one by reason."""
-
-    answers: Mapping[int, int]
-    closed: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """Everything that a scrape shows, at about one moment."""
-
-    now_ns: int
-    version: str
-    python: str
-    tier: str
-    configured_sensor: str
-    sweep_interval_seconds: float
-    health: Health
-    reloads: Mapping[str, int]
-    endpoint: EndpointReading
-    sources: Mapping[str, SourceReading]
-    connector: ConnectorCounters | None
-    observer: Mapping[str, int]
-    mount_watch: MountWatchCounters | None
-    registry: RegistryCounters
-    docker: SourceStatus | None
-    queue_events: int
-    queue_limit: int
-    queue_dropped: int
-    measured: Measured
-    tables: Mapping[str, TableReading]
-    detectors: Mapping[str, DetectorCounts]
-    repeated: int
-    exceptions: tuple[ExceptionState, ...]
-    outbox: OutboxStatus | None
-    sinks: tuple[SinkStatus, ...]
-    process: ProcessReading
 
 
 def collect(snapshot: Snapshot) -> Iterator[Sample]:
@@ -237,6 +167,7 @@ def _detectors(detectors: Mapping[str, DetectorCounts]) -> Iterator[Sample]:
 def _alerts(snapshot: Snapshot) -> Iterator[Sample]:
     yield Sample(catalog.REPEATED, snapshot.repeated)
     yield from (Sample(catalog.ALERTS, count, labels) for labels, count in _pairs(snapshot.measured.alerts))
+    yield Sample(catalog.HELD_BACK, snapshot.held_back)
     yield Sample(catalog.ACT_TO_ALERT, snapshot.measured.act_to_alert)
     yield from (Sample(catalog.EXCEPTED, each.matched, (str(each.number),)) for each in snapshot.exceptions)
     yield Sample(catalog.EXCEPTIONS, len(snapshot.exceptions))

@@ -189,6 +189,11 @@ ALERTS = Metric(
     ("rule", "severity"),
     "the detectors, and five severities",
 )
+HELD_BACK = Metric(
+    "hullwatch_alerts_held_back_total",
+    Kind.COUNTER,
+    "Raised alerts that the rate limit replaced by a summary; critical ones never are.",
+)
 ACT_TO_ALERT = Metric(
     "hullwatch_act_to_alert_seconds",
     Kind.HISTOGRAM,
@@ -291,6 +296,7 @@ METRICS: tuple[Metric, ...] = (
     FAILURES,
     REPEATED,
     ALERTS,
+    HELD_BACK,
     ACT_TO_ALERT,
     EXCEPTED,
     EXCEPTIONS,

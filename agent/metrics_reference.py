@@ -12,12 +12,20 @@ _INTRODUCTION = """\
 
 <!-- Generated from agent/metrics_catalog.py and agent/health.py by `make docs`: do not edit. -->
 
-`GET /metrics` answers in the Prometheus text format 0.0.4. Where it listens: [`metrics`](config.md#metrics). Alert rules
-are in `deploy/prometheus/`, a Grafana dashboard in `deploy/dashboards/`.
+`GET /metrics` answers in the Prometheus text format 0.0.4. Where it listens: [`metrics`](config.md#metrics). Alert
+rules are in `deploy/prometheus/`, a Grafana dashboard in `deploy/dashboards/`.
 
-No label holds what a container can choose. *Bound* says what keeps a label's values few. A counter begins at 0 with the
-agent. Those with an `error` or `reason` that is not yet known appear with their first count, so that `increase()` misses
-that one: watch `hullwatch_health_reason` for them, as the alert rules do.
+    scrape_configs:
+      - job_name: hullwatch
+        authorization: {credentials_file: /etc/prometheus/hullwatch.token}  # with metrics.token_file
+        static_configs: [{targets: ["node-1:9755"]}]                        # metrics.address beyond loopback
+
+There is no TLS: beyond loopback, give a token and use a network that you trust. An address that is taken is tried again
+and again: it does not keep the agent from starting.
+
+No label holds what a container can choose. *Bound* says what keeps a label's values few. A counter begins at 0 with
+the agent. Those with an `error` or `reason` that is not yet known appear with their first count, so that `increase()`
+misses that one: watch `hullwatch_health_reason` for them, as the alert rules do.
 
 | metric | type | labels | bound | meaning |
 |---|---|---|---|---|"""
@@ -26,9 +34,9 @@ _HEALTH = """\
 
 ## Health
 
-`GET /healthz` answers 200, or 503 when the status is `failing`: the node is not watched any more, and a restart may mend
-it. `GET /readyz` answers 503 also until the first sweep is done and when the agent is told to stop. Whatever else is
-wrong is `degraded` and answered with 200, since a restart would only lose more. The body says what is wrong:
+`GET /healthz` answers 200, or 503 when the status is `failing`: the node is not watched any more, and a restart may
+mend it. `GET /readyz` answers 503 also until the first sweep is done and when the agent is told to stop. Whatever else
+is wrong is `degraded` and answered with 200, since a restart would only lose more. The body says what is wrong:
 
     {"status":"degraded","reasons":[{"code":"sensor_weak","status":"degraded","detail":"..."}],"is_ready":true}
 

@@ -15,7 +15,8 @@ from agent.bearer_token import BearerToken
 from agent.errors import ConfigError
 from agent.exposition import CONTENT_TYPE
 from agent.health import Health, Status
-from agent.http_endpoint import Address, Answer, HttpEndpoint, Request, Route
+from agent.http_endpoint import Address, HttpEndpoint, Route
+from agent.http_message import Answer, Request
 from agent.metrics_schema import MetricsConfig, is_loopback, listen_address
 
 _JSON = "application/json"

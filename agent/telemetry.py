@@ -13,7 +13,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psutil
 
@@ -24,18 +24,11 @@ from agent.exposition import render
 from agent.health import Code, DeliveryView, Growth, Health, OutboxStatus, SinkStatus, Vitals, assess
 from agent.inbox import Inbox
 from agent.measurements import QUEUE_SOURCE, Measurements
-from agent.metrics import (
-    EndpointReading,
-    ProcessReading,
-    Snapshot,
-    SourceReading,
-    TableReading,
-    blind_kind,
-    collect,
-)
+from agent.metrics import blind_kind, collect
 from agent.pipeline import Pipeline
 from agent.probes import open_endpoint
 from agent.report import Alert
+from agent.snapshot import EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
 from agent.sources import SensorChoice, Sources
 from agent.state import NodeState
 from collectors.containers.docker import SourceState
@@ -61,6 +54,7 @@ class Telemetry:
         state: NodeState,
         pipeline: Pipeline,
         delivery: DeliveryView | None = None,
+        held_back: Callable[[], int] = lambda: 0,
     ) -> None:
         self._config = config
         self._sensor = sensor
@@ -70,6 +64,7 @@ class Telemetry:
         self._state = state
         self._pipeline = pipeline
         self._delivery = delivery
+        self._held_back = held_back
         self._measurements = Measurements()
         self._growth = Growth()
         self._process = psutil.Process()
@@ -157,6 +152,7 @@ class Telemetry:
             tables=self._tables,
             detectors=self._pipeline.counts,
             repeated=self._pipeline.dedupe.repeated,
+            held_back=self._held_back(),
             exceptions=self._pipeline.policy.states(now_ns),
             outbox=outbox,
             sinks=sinks,

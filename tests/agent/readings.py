@@ -8,9 +8,9 @@ from typing import Any
 from agent.exposition import Histogram
 from agent.health import Code, Health, OutboxStatus, Reason, SinkStatus, Status
 from agent.measurements import ACT_TO_ALERT_BOUNDS, SWEEP_CPU_BOUNDS, Measured, Sweeps
-from agent.metrics import EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
 from agent.pipeline import DetectorCounts
 from agent.policy import ExceptionState
+from agent.snapshot import EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
 from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceState, SourceStatus
 from collectors.containers.registry import RegistryCounters
@@ -59,6 +59,7 @@ def snapshot(**overrides: Any) -> Snapshot:
             ),
         },
         "repeated": 8,
+        "held_back": 40,
         "exceptions": (ExceptionState(1, "known", 3, expired=False), ExceptionState(2, "old", 0, expired=True)),
         "outbox": OutboxStatus(
             alerts=10, size_bytes=4096, limit_bytes=8192, dropped={"low": 2}, write_failures=1, is_failing=False

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agent.http_endpoint import MAX_REQUEST_BYTES, Address, Answer, HttpEndpoint, Request, parse_request
+from agent.http_endpoint import MAX_REQUEST_BYTES, Address, HttpEndpoint
+from agent.http_message import Answer, Request
 
 LARGE = 8 << 20
 PATIENCE_SECONDS = 10.0
@@ -146,12 +145,6 @@ def test_refuses_a_bad_request(request_bytes: bytes, expected: bytes) -> None:
     reading = server.endpoint.reading()
     assert reading.answers == {200: 1, int(expected[:3]): 1}
     assert sum(reading.closed.values()) == 0
-
-
-@given(st.binary(max_size=200))
-def test_no_request_is_more_than_refused(received: bytes) -> None:
-    parsed = parse_request(received)
-    assert isinstance(parsed, tuple) or parsed.status in {400, 405}
 
 
 def test_takes_a_request_that_comes_byte_by_byte() -> None:

@@ -81,6 +81,7 @@ def test_an_agent_that_lacks_parts_is_scraped_all_the_same() -> None:
         ("hullwatch_detector_failures_total", ['{rule="HW-101",error="KeyError"} 2']),
         ("hullwatch_exception_matches_total", ['{exception="1"} 3', '{exception="2"} 0']),
         ("hullwatch_exceptions_expired", [" 1"]),
+        ("hullwatch_alerts_held_back_total", [" 40"]),
         (
             "hullwatch_outbox_dropped_total",
             [

@@ -10,7 +10,7 @@ from agent.bearer_token import MAX_BYTES, BearerToken
 from agent.errors import ConfigError
 from agent.exposition import CONTENT_TYPE
 from agent.health import Code, Health, Reason, Status
-from agent.http_endpoint import Answer, Request
+from agent.http_message import Answer, Request
 from agent.metrics_schema import MetricsConfig
 from agent.probes import Probes, open_endpoint
 

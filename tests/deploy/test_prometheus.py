@@ -162,7 +162,15 @@ def agent_port(tmp_path: Path) -> Iterator[int]:
         f"metrics: {{address: '127.0.0.1:0', token_file: {tmp_path / 'token'}}}\n",
         encoding="utf-8",
     )
-    command = (sys.executable, "-c", "from agent.cli import main; main()", "run", "--memory-only", "--config", str(config))
+    command = (
+        sys.executable,
+        "-c",
+        "from agent.cli import main; main()",
+        "run",
+        "--memory-only",
+        "--config",
+        str(config),
+    )
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as agent:  # noqa: S603
         try:
             assert agent.stderr is not None
