@@ -37,6 +37,11 @@ class AlertPath:
         self._collected: list[StoredAlert] = []
         self._since = 0.0
 
+    @property
+    def held_back(self) -> int:
+        """How many alerts the rate limit has replaced by a summary."""
+        return self._limits.held_back if self._limits is not None else 0
+
     def take(self, alert: Alert) -> None:
         """One alert, in the order of the sequences."""
         if self._limits is not None and not self._limits.passes(alert):

@@ -79,7 +79,15 @@ class Agent:
             timer_ns=time.perf_counter_ns,
         )
         telemetry = Telemetry(
-            self._config, choice, collectors, self._sources, self._inbox, state, pipeline, way_out.delivery
+            self._config,
+            choice,
+            collectors,
+            self._sources,
+            self._inbox,
+            state,
+            pipeline,
+            way_out.delivery,
+            held_back=way_out.held_back,
         )
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source

@@ -54,6 +54,7 @@ class Telemetry:
         state: NodeState,
         pipeline: Pipeline,
         delivery: DeliveryView | None = None,
+        *,
         held_back: Callable[[], int] = lambda: 0,
     ) -> None:
         self._config = config

@@ -49,6 +49,10 @@ class WayOut:
         """No sink will ever take anything again."""
         return self.delivery.is_gone
 
+    def held_back(self) -> int:
+        """How many alerts the rate limit has replaced by a summary."""
+        return self._path.held_back if self._path is not None else 0
+
     def start(self, builder: AlertBuilder) -> None:
         """Begin to deliver; what was left by the run before goes first."""
         rate = self._rate_limit

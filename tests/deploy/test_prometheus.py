@@ -158,7 +158,7 @@ def agent_port(tmp_path: Path) -> Iterator[int]:
     config = tmp_path / "hullwatch.yaml"
     config.write_text(
         f"sensor: poll\nsweep: {{interval_seconds: 0.5}}\nlog: {{format: json}}\n"
-        f"containers: {{docker: {{enabled: false}}}}\n"
+        f"containers: {{docker: {{enabled: false}}}}\nstate: {{directory: {tmp_path / 'state'}}}\n"
         f"metrics: {{address: '127.0.0.1:0', token_file: {tmp_path / 'token'}}}\n",
         encoding="utf-8",
     )
@@ -251,6 +251,8 @@ def test_a_real_prometheus_scrapes_the_agent_and_answers(prometheus: str) -> Non
     assert (value(prometheus, "hullwatch_sweep_processes") or 0) > 1
     assert 10e6 < (value(prometheus, "process_resident_memory_bytes") or 0) < 100e6
     assert value(prometheus, 'hullwatch_sensor_info{tier="poll", configured="poll"}') == 1
+    assert value(prometheus, 'hullwatch_sink_up{sink="stdout"}') == 1
+    assert (value(prometheus, "hullwatch_outbox_limit_bytes") or 0) > 0
     scraped = {series["__name__"] for series in api(prometheus, 'series?match[]={job="hullwatch"}')}
     assert {name for name in scraped if name.startswith(("hullwatch", "process"))} <= SERIES.keys()
     target = api(prometheus, "targets")["activeTargets"][0]
