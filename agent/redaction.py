@@ -12,6 +12,7 @@ fixed word, and every inner one is bounded.
 
 from __future__ import annotations
 
+import operator
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -60,7 +61,7 @@ ONLY_AT_LOGIN = frozenset({"docker", "helm", "oc", "podman"})
 ONLY_ATTACHED = frozenset({"mariadb", "mariadb-dump", "mysql", "mysqladmin", "mysqldump"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """A kind of secret that is known by its own form. It is looked for only where one of ``hints`` is in the text.
 
@@ -128,6 +129,7 @@ SHAPES = (
     _shape("a key of SendGrid", ("sg.",), r"\bSG\.[\w-]{16,64}\.[\w-]{16,128}"),
 )  # fmt: skip
 
+_BY_HINT = tuple((hint, shape) for shape in SHAPES for hint in shape.hints)
 _ASSIGNMENT = re.compile(r"(-{0,2}[A-Za-z_][\w.-]{0,255})=(.*)", re.ASCII | re.DOTALL)
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,255}", re.ASCII)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -145,14 +147,14 @@ class Redactor:
 
     def alert(self, alert: Alert) -> Alert:
         """The alert without secrets in the arguments of process and ancestors, the evidence and the sentences."""
-        return replace(
-            alert,
-            message=self.text(alert.message),
-            reason=self.text(alert.reason),
-            process=None if alert.process is None else self._process(alert.process),
-            ancestors=tuple(self._process(each) for each in alert.ancestors),
-            evidence=tuple((name, self._evidence(value)) for name, value in alert.evidence),
-        )
+        message, reason = self.text(alert.message), self.text(alert.reason)
+        process = None if alert.process is None else self._process(alert.process)
+        ancestors = tuple([self._process(each) for each in alert.ancestors])
+        evidence = tuple([(name, self._evidence(value)) for name, value in alert.evidence])
+        is_same = (message, reason, evidence) == (alert.message, alert.reason, alert.evidence)
+        if is_same and process is alert.process and all(map(operator.is_, ancestors, alert.ancestors)):
+            return alert
+        return replace(alert, message=message, reason=reason, process=process, ancestors=ancestors, evidence=evidence)
 
     def arguments(self, raw: bytes) -> bytes:
         """The NUL-separated arguments of ``/proc/PID/cmdline``, or assignments of ``environ``, masked."""
@@ -161,9 +163,8 @@ class Redactor:
     def text(self, text: str) -> str:
         """Any text, such as a script: what is known by its shape is masked."""
         lower = text.lower()
-        for shape in SHAPES:
-            if any(hint in lower for hint in shape.hints):
-                text = shape.pattern.sub(_masked, text)
+        for shape in dict.fromkeys(shape for hint, shape in _BY_HINT if hint in lower):
+            text = shape.pattern.sub(_masked, text)
         for pattern in self._own:
             text = pattern.sub(_masked, text)
         return text

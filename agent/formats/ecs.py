@@ -110,7 +110,7 @@ def timestamp(at_ns: int) -> str:
     """Nanoseconds since the epoch as ISO 8601 in UTC, with nine digits after the second."""
     seconds, fraction_ns = divmod(min(max(at_ns, 0), _LAST_NS), 1_000_000_000)
     moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction_ns:09d}Z"
+    return f"{moment.isoformat()[:19]}.{fraction_ns:09d}Z"
 
 
 def entity_id(boot_id: str, key: ProcessKey) -> str:
@@ -363,9 +363,12 @@ def _compact(record: Record) -> Record:
     """``record`` without ``None`` and without objects that hold nothing; empty lists and ``False`` say something."""
     compact: Record = {}
     for key, value in record.items():
-        kept = _compact(value) if isinstance(value, dict) else value
-        if isinstance(kept, list):
-            kept = [_compact(each) if isinstance(each, dict) else each for each in kept]
-        if kept is not None and kept != {}:
-            compact[key] = kept
+        if isinstance(value, dict):
+            if kept := _compact(value):
+                compact[key] = kept
+        elif isinstance(value, list):
+            is_of_records = value and isinstance(value[0], dict)  # lists are all of one kind
+            compact[key] = [_compact(each) for each in value] if is_of_records else value
+        elif value is not None:
+            compact[key] = value
     return compact
