@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 PACKAGE = "@fluent-org/logger@1.0.10"
 SCRIPT = Path(__file__).with_suffix(".js")
@@ -58,7 +58,7 @@ class FluentServer:
         """Nothing came that was not fetched."""
         return self._lines.empty()
 
-    def __enter__(self) -> FluentServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

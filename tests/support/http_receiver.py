@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class HttpReceiver:
     def port(self) -> int:
         return self._server.server_address[1]
 
-    def __enter__(self) -> HttpReceiver:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 WAIT_SECONDS = 10.0
 
@@ -36,10 +37,10 @@ class Rsyslog:
         self._log = directory / "rsyslogd.log"
         config = directory / "rsyslog.conf"
         lines = [
-            'global(workDirectory="%s" maxMessageSize="64k")' % directory,
+            f'global(workDirectory="{directory}" maxMessageSize="64k")',
             modules,
             f'template(name="line" type="string" string="{_escaped(_TEMPLATE)}\\n")',
-            'ruleset(name="all") { action(type="omfile" file="%s" template="line") }' % self._out,
+            f'ruleset(name="all") {{ action(type="omfile" file="{self._out}" template="line") }}',
             inputs.replace("{port}", str(self.port)),
         ]
         config.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -61,7 +62,7 @@ class Rsyslog:
             assert time.monotonic() < deadline, (lines, self._log.read_text(encoding="utf-8"))
             time.sleep(0.02)
 
-    def __enter__(self) -> Rsyslog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

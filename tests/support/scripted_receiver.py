@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Self
 
 TIMEOUT_SECONDS = 10.0
 
@@ -44,7 +45,7 @@ class ScriptedReceiver:
         port: int = self._listener.getsockname()[1]
         return port
 
-    def __enter__(self) -> ScriptedReceiver:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

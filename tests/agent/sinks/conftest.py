@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.opened_sinks import close_all
+
+
+@pytest.fixture(autouse=True)
+def close_sinks() -> Iterator[None]:
+    yield
+    close_all()
 
 
 @pytest.fixture(scope="session")

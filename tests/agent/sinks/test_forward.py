@@ -19,6 +19,7 @@ from agent.sinks import forward
 from agent.sinks.forward import ForwardSink, chunk_name, entry
 from agent.sinks.forward_handshake import MAX_ANSWER_BYTES, digest
 from tests.agent import alerts
+from tests.support.opened_sinks import opened
 from tests.support.scripted_receiver import ScriptedReceiver
 
 BATCH = alerts.batch(3)
@@ -26,7 +27,7 @@ OTHER = alerts.batch(5)[3:]
 
 
 def sink_for(receiver: ScriptedReceiver, **keys: Any) -> ForwardSink:
-    return ForwardSink(ForwardConfig(name="siem", address=receiver.address, **{"timeout_seconds": 2.0, **keys}))
+    return opened(ForwardSink(ForwardConfig(name="siem", address=receiver.address, **{"timeout_seconds": 2.0, **keys})))
 
 
 def read(connection: socket.socket) -> Any:
@@ -103,7 +104,6 @@ def test_sends_packed_forward(compress: Any) -> None:
     with ScriptedReceiver([takes]) as receiver:
         sink = sink_for(receiver, compress=compress, tag="my.tag")
         sink.send(BATCH)
-        sink.close()
     (message,) = takes.messages
     assert message[0] == "my.tag"
     assert message[2]["size"] == 3
@@ -118,7 +118,6 @@ def test_keeps_the_connection() -> None:
         sink = sink_for(receiver)
         sink.send(BATCH)
         sink.send(OTHER)
-        sink.close()
     assert len(takes.messages) == 2
 
 
@@ -129,7 +128,6 @@ def test_replaces_a_connection_that_was_closed_while_idle() -> None:
         sink.send(BATCH)
         time.sleep(0.05)
         sink.send(OTHER)
-        sink.close()
     assert len(second.messages) == 1
 
 
@@ -162,7 +160,6 @@ def test_says_what_was_wrong_and_sends_again_on_a_new_connection(
         assert time.monotonic() - started < 2
         assert not caught.value.rejected
         sink.send(BATCH)
-        sink.close()
         assert receiver.accepted == 2
     assert [record["event"]["id"] for _, record in unpacked(takes.messages[0])] == [alert.id for alert in BATCH]
     assert takes.messages[0][2]["chunk"] == chunk_name([alert.id for alert in BATCH])
@@ -171,7 +168,7 @@ def test_says_what_was_wrong_and_sends_again_on_a_new_connection(
 def test_says_that_nobody_listens() -> None:
     with ScriptedReceiver([]) as receiver:
         address = receiver.address
-    sink = ForwardSink(ForwardConfig(name="siem", address=address))
+    sink = opened(ForwardSink(ForwardConfig(name="siem", address=address)))
     with pytest.raises(SinkError, match=r"siem: 127.0.0.1:\d+ cannot be reached: Connection refused"):
         sink.send(BATCH)
 
@@ -186,12 +183,11 @@ def test_says_that_the_name_is_unknown_and_finds_it_later() -> None:
 
     with ScriptedReceiver([Takes()]) as receiver:
         config = ForwardConfig(name="siem", address=f"tcp://siem.example:{receiver.port}")
-        sink = ForwardSink(config, resolve=resolve)
+        sink = opened(ForwardSink(config, resolve=resolve))
         with pytest.raises(SinkError, match=r"siem.example has no address: Temporary failure in name resolution"):
             sink.send(BATCH)
         known = True
         sink.send(BATCH)
-        sink.close()
 
 
 def test_tries_all_addresses_of_a_name() -> None:
@@ -202,9 +198,8 @@ def test_tries_all_addresses_of_a_name() -> None:
             addresses = [bound.getsockname(), ("127.0.0.1", receiver.port)]
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
-        sink = ForwardSink(ForwardConfig(name="siem", address="tcp://siem.example:24224"), resolve=resolve)
+        sink = opened(ForwardSink(ForwardConfig(name="siem", address="tcp://siem.example:24224"), resolve=resolve))
         sink.send(BATCH)
-        sink.close()
 
 
 def test_without_ack_waits_until_the_receiver_has_the_bytes() -> None:
@@ -212,7 +207,6 @@ def test_without_ack_waits_until_the_receiver_has_the_bytes() -> None:
     with ScriptedReceiver([lambda connection: got.append(read(connection))]) as receiver:
         sink = sink_for(receiver, ack=False)
         sink.send(BATCH)
-        sink.close()
         time.sleep(0.05)
     assert "chunk" not in got[0][2]
 
@@ -224,14 +218,13 @@ def test_splits_what_is_more_than_receivers_take(monkeypatch: pytest.MonkeyPatch
     with ScriptedReceiver([takes]) as receiver:
         sink = sink_for(receiver)
         sink.send(BATCH)
-        sink.close()
     assert [message[2]["size"] for message in takes.messages] == [2, 1]
 
 
 def test_rejects_an_alert_that_no_receiver_takes() -> None:
     large = alerts.stored(document=b'{"a":"' + b"x" * forward.MAX_MESSAGE_BYTES + b'"}')
     with pytest.raises(SinkError, match="too large") as caught:
-        ForwardSink(ForwardConfig(name="siem", address="tcp://127.0.0.1:9")).send([large])
+        opened(ForwardSink(ForwardConfig(name="siem", address="tcp://127.0.0.1:9"))).send([large])
     assert caught.value.rejected
 
 
@@ -292,7 +285,6 @@ def test_proves_key_and_password(files: dict[str, str]) -> None:
     with ScriptedReceiver([handshake]) as receiver:
         sink = sink_for(receiver, self_hostname="node-1", username="me", **files)
         sink.send(BATCH)
-        sink.close()
     assert len(takes.messages) == 1
     name, hostname, _, _, user, password = handshake.ping
     assert (name, hostname, user) == ("PING", "node-1", "me")
@@ -312,9 +304,8 @@ def test_proves_key_and_password(files: dict[str, str]) -> None:
 def test_refuses_a_receiver_that_does_not_know_the_key(
     pong: Callable[..., Any], problem: str, files: dict[str, str]
 ) -> None:
-    with ScriptedReceiver([Handshake(pong)]) as receiver:
-        with pytest.raises(SinkError, match=problem):
-            sink_for(receiver, shared_key_file=files["shared_key_file"]).send(BATCH)
+    with ScriptedReceiver([Handshake(pong)]) as receiver, pytest.raises(SinkError, match=problem):
+        sink_for(receiver, shared_key_file=files["shared_key_file"]).send(BATCH)
 
 
 @pytest.mark.parametrize("helo", [["HELO"], ["HELO", {}], ["HELO", {"nonce": 7}], {"HELO": 1}, None, "HELO"])
@@ -323,9 +314,8 @@ def test_refuses_a_strange_helo(helo: Any, files: dict[str, str]) -> None:
         connection.sendall(msgpack.packb(helo))
         connection.recv(1)
 
-    with ScriptedReceiver([act]) as receiver:
-        with pytest.raises(SinkError, match="HELO"):
-            sink_for(receiver, shared_key_file=files["shared_key_file"]).send(BATCH)
+    with ScriptedReceiver([act]) as receiver, pytest.raises(SinkError, match="HELO"):
+        sink_for(receiver, shared_key_file=files["shared_key_file"]).send(BATCH)
 
 
 def test_reads_a_renewed_key_at_the_next_connection(files: dict[str, str]) -> None:
@@ -337,7 +327,6 @@ def test_reads_a_renewed_key_at_the_next_connection(files: dict[str, str]) -> No
             sink.send(BATCH)
         Path(files["shared_key_file"]).write_text("key")
         sink.send(BATCH)
-        sink.close()
 
 
 @pytest.mark.parametrize("content", [None, b"", b" \n", b"x" * 70_000])
@@ -345,6 +334,6 @@ def test_checks_its_files_at_the_start(content: bytes | None, tmp_path: Path) ->
     file = tmp_path / "key"
     if content is not None:
         file.write_bytes(content)
-    sink = ForwardSink(ForwardConfig(name="siem", address="tcp://a:1", shared_key_file=str(file)))
+    sink = opened(ForwardSink(ForwardConfig(name="siem", address="tcp://a:1", shared_key_file=str(file))))
     with pytest.raises(SinkError, match=r"siem: .*key (cannot be read: No such file|is empty or larger than)"):
         sink.check()

@@ -15,13 +15,14 @@ from tests.agent import alerts
 from tests.support import fluent_server
 from tests.support.certificates import Certificates
 from tests.support.fluent_server import FluentServer
+from tests.support.opened_sinks import opened
 
 BATCH = alerts.batch(20)
 
 
 @pytest.fixture(scope="module")
 def package(request: pytest.FixtureRequest) -> Path:
-    directory = request.config.cache.mkdir("fluent-org-logger")  # type: ignore[union-attr]
+    directory = request.config.cache.mkdir("fluent-org-logger")
     reason = fluent_server.missing(directory)
     if reason is not None:
         pytest.skip(reason)
@@ -29,7 +30,7 @@ def package(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def secrets(tmp_path: Path) -> dict[str, str]:
+def secrets(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "key").write_text("a shared key")
     (tmp_path / "password").write_text("s3cret")
     return {"shared_key_file": str(tmp_path / "key"), "password_file": str(tmp_path / "password")}
@@ -37,10 +38,9 @@ def secrets(tmp_path: Path) -> dict[str, str]:
 
 def sent(server: FluentServer, address: str, **keys: Any) -> None:
     """Send the batch twice, and look at what came."""
-    sink = ForwardSink(ForwardConfig(name="siem", address=address, **keys))
+    sink = opened(ForwardSink(ForwardConfig(name="siem", address=address, **keys)))
     sink.send(BATCH[:10])
     sink.send(BATCH[10:])
-    sink.close()
     entries = server.entries(len(BATCH))
     assert [each["record"]["event"]["id"] for each in entries] == [alert.id for alert in BATCH]
     assert {each["tag"] for each in entries} == {"hullwatch.alert"}
@@ -51,16 +51,17 @@ def sent(server: FluentServer, address: str, **keys: Any) -> None:
 @pytest.mark.parametrize("format_name", ["ecs", "falco", "ocsf"])
 def test_takes_alerts_over_tcp(package: Path, compress: str, format_name: str) -> None:
     with FluentServer(package) as server:
-        sink = ForwardSink(
-            ForwardConfig(
-                name="siem",
-                address=f"tcp://127.0.0.1:{server.port}",
-                compress=compress,  # type: ignore[arg-type]
-                format=format_name,  # type: ignore[arg-type]
+        sink = opened(
+            ForwardSink(
+                ForwardConfig(
+                    name="siem",
+                    address=f"tcp://127.0.0.1:{server.port}",
+                    compress=compress,  # type: ignore[arg-type]
+                    format=format_name,  # type: ignore[arg-type]
+                )
             )
         )
         sink.send(BATCH)
-        sink.close()
         assert len(server.entries(len(BATCH))) == len(BATCH)
 
 
@@ -86,17 +87,17 @@ def test_takes_alerts_over_tls_with_a_client_certificate(package: Path, certific
         without = ForwardConfig(
             name="siem", address=f"tls://127.0.0.1:{server.port}", tls=TlsConfig(ca_file=certificates.authority)
         )
-        with pytest.raises(SinkError, match="siem: (receiving|sending) failed: "):
-            ForwardSink(without).send(BATCH)
+        with pytest.raises(SinkError, match=r"siem: (receiving|sending) failed: "):
+            opened(ForwardSink(without)).send(BATCH)
 
 
-def test_proves_the_shared_key(package: Path, secrets: dict[str, str]) -> None:
+def test_proves_the_shared_key(package: Path, secrets: dict[str, Any]) -> None:
     security = {"serverHostname": "aggregator", "sharedKey": "a shared key"}
     with FluentServer(package, security=security) as server:
         sent(server, f"tcp://127.0.0.1:{server.port}", shared_key_file=secrets["shared_key_file"], self_hostname="node")
 
 
-def test_proves_user_and_password(package: Path, secrets: dict[str, str]) -> None:
+def test_proves_user_and_password(package: Path, secrets: dict[str, Any]) -> None:
     security = {
         "serverHostname": "aggregator",
         "sharedKey": "a shared key",
@@ -108,7 +109,7 @@ def test_proves_user_and_password(package: Path, secrets: dict[str, str]) -> Non
         Path(secrets["password_file"]).write_text("wrong")
         config = ForwardConfig(name="siem", address=f"tcp://127.0.0.1:{server.port}", username="hullwatch", **secrets)
         with pytest.raises(SinkError, match="siem: the receiver refused us: "):
-            ForwardSink(config).send(BATCH)
+            opened(ForwardSink(config)).send(BATCH)
 
 
 def test_is_refused_with_another_key(package: Path, tmp_path: Path) -> None:
@@ -117,14 +118,14 @@ def test_is_refused_with_another_key(package: Path, tmp_path: Path) -> None:
         address = f"tcp://127.0.0.1:{server.port}"
         config = ForwardConfig(name="siem", address=address, shared_key_file=str(tmp_path / "key"))
         with pytest.raises(SinkError, match="siem: the receiver refused us: "):
-            ForwardSink(config).send(BATCH)
+            opened(ForwardSink(config)).send(BATCH)
         with pytest.raises(SinkError, match="wants a shared key"):
-            ForwardSink(ForwardConfig(name="siem", address=address)).send(BATCH)
+            opened(ForwardSink(ForwardConfig(name="siem", address=address))).send(BATCH)
         assert server.is_silent()
 
 
 def test_sends_again_to_a_server_that_came_back(package: Path, socket_path: str) -> None:
-    sink = ForwardSink(ForwardConfig(name="siem", address=f"unix://{socket_path}", timeout_seconds=2.0))
+    sink = opened(ForwardSink(ForwardConfig(name="siem", address=f"unix://{socket_path}", timeout_seconds=2.0)))
     with FluentServer(package, listenOptions={"path": socket_path}) as server:
         sink.send(BATCH[:5])
         server.entries(5)
@@ -135,4 +136,3 @@ def test_sends_again_to_a_server_that_came_back(package: Path, socket_path: str)
     with FluentServer(package, listenOptions={"path": socket_path}) as server:
         sink.send(BATCH)
         assert len(server.entries(len(BATCH))) == len(BATCH)
-    sink.close()
