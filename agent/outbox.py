@@ -104,7 +104,7 @@ class Outbox:
         self._edge = max(clock_ns() // 1000, 0)
         if directory is not None:
             self._attach(is_start=True)
-        self._edge = max(self._edge, self._last_in_file())
+        self._edge = max(self._edge, self._last_in_file(), *self._known_cursors().values())
         self._last = self._saved = self._edge
 
     @property
@@ -194,12 +194,14 @@ class Outbox:
     def close(self) -> None:
         """Write what is to be written, and let another agent have the directory."""
         with self._file_lock:
+            if self._file is None and self._directory is not None:
+                self._attach()  # the last chance of what is in memory alone
             self._retry_at = 0.0
             if self._has_unsaved():
                 self._save(())
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
             if self._claim is not None:
                 self._claim.release()
                 self._claim = None
