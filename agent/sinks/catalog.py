@@ -70,7 +70,7 @@ def _receivers(config: Config) -> tuple[Sink, ...]:
         try:
             receiver.check()
         except SinkError as error:
-            raise ConfigError("configuration", None, f"output.sinks[{index}]", str(error)) from error
+            raise ConfigError("", None, f"output.sinks[{index}]", str(error)) from error
         found.append(receiver)
     return tuple(found)
 

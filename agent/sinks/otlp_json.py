@@ -64,20 +64,17 @@ def _attributes(attributes: Record) -> list[Record]:
 
 
 def _any_value(value: Any) -> Record:  # noqa: PLR0911 (one return a type)
-    match value:
-        case str():
-            return {"stringValue": value}
-        case bool():
-            return {"boolValue": value}
-        case int() if value in _INT64:
-            return {"intValue": str(value)}
-        case int():
-            return {"stringValue": str(value)}
-        case float():
-            return {"doubleValue": value}
-        case list():
-            return {"arrayValue": {"values": [_any_value(each) for each in value]}}
-        case dict():
-            return {"kvlistValue": {"values": _attributes(value)}}
-        case _:
-            return {}
+    kind = type(value)
+    if kind is str:
+        return {"stringValue": value}
+    if kind is list:
+        return {"arrayValue": {"values": [_any_value(each) for each in value]}}
+    if kind is dict:
+        return {"kvlistValue": {"values": _attributes(value)}}
+    if kind is bool:
+        return {"boolValue": value}
+    if kind is int:
+        return {"intValue": str(value)} if value in _INT64 else {"stringValue": str(value)}
+    if kind is float:
+        return {"doubleValue": value}
+    return {}

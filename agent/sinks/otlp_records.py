@@ -54,10 +54,11 @@ _ATTRIBUTES = {
 # What is said elsewhere in the record, or is the same in every one.
 _LEFT_OUT = frozenset(
     {
-        "@timestamp", "ecs.version", "message", "log.level", "event.kind", "event.created", "agent.type", "agent.name",
-        "orchestrator.type", "orchestrator.resource.type", "host.hostname", "host.os.platform", "host.architecture",
+        "@timestamp", "ecs.version", "message", "log.level", "event.kind", "event.created", "orchestrator.type",
+        "orchestrator.resource.type",
     }
 )  # fmt: skip
+_PARTS_ELSEWHERE = frozenset({"hullwatch", "host", "agent"})
 _LABEL = "container.labels."
 
 
@@ -80,8 +81,12 @@ Batch = Sequence[tuple[Record, Sequence[LogRecord]]]
 
 def resource(document: Record) -> Record:
     """The attributes of the agent and its node, in the order of their names: equal for all alerts of one node."""
-    found = {
-        _RESOURCE[path]: value for path, value in _leaves(document, "") if path in _RESOURCE and value not in ("", None)
+    parts = (("host.", document["host"]), ("agent.", document["agent"]))
+    found: Record = {
+        _RESOURCE[path]: value
+        for prefix, part in parts
+        for path, value in _leaves(part, prefix)
+        if value and path in _RESOURCE
     }
     found["service.name"] = SCOPE
     architecture = document["host"].get("architecture")
@@ -107,8 +112,8 @@ def log_record(document: Record) -> LogRecord:
 
 
 def _attributes(document: Record) -> Iterator[tuple[str, Any]]:
-    for path, value in _leaves({key: each for key, each in document.items() if key != "hullwatch"}, ""):
-        if path in _LEFT_OUT or path in _RESOURCE:
+    for path, value in _leaves({key: each for key, each in document.items() if key not in _PARTS_ELSEWHERE}, ""):
+        if path in _LEFT_OUT:
             continue
         if path.startswith(_LABEL):
             yield f"container.label.{path.removeprefix(_LABEL)}", value

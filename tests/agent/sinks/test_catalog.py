@@ -54,6 +54,4 @@ def test_refuses_a_receiver_whose_key_cannot_be_read() -> None:
     )
     with pytest.raises(ConfigError) as caught:
         open_sinks(Config(output=OutputConfig(sinks=entries)))
-    assert str(caught.value) == (
-        "configuration: output.sinks[1]: siem: /nowhere cannot be read: No such file or directory"
-    )
+    assert str(caught.value) == ("output.sinks[1]: siem: /nowhere cannot be read: No such file or directory")
