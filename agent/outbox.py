@@ -380,7 +380,8 @@ class Outbox:
         with self._lock:
             file, self._file = self._file, None
             self._retry_at = 0.0
-            self._left_at = dict(self._cursors)
+            if file is not None:
+                self._left_at = dict(self._cursors)
             self._note_trouble(trouble, detail)
         if file is not None:
             file.close()

@@ -132,6 +132,7 @@ SHAPES = (
 _BY_HINT = tuple((hint, shape) for shape in SHAPES for hint in shape.hints)
 _ASSIGNMENT = re.compile(r"(-{0,2}[A-Za-z_][\w.-]{0,255})=(.*)", re.ASCII | re.DOTALL)
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,255}", re.ASCII)
+_SCRIPT_OPTION = re.compile(r"-[a-z]{0,8}c", re.ASCII)  # what follows is more than one assignment
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -211,14 +212,20 @@ class Redactor:
                 continue
             if _OPTION.fullmatch(part) is not None:
                 is_secret_next = self._is_secret_name(part)
-            parts[index] = self._assignment(part)
+            is_script = index > 0 and _SCRIPT_OPTION.fullmatch(parts[index - 1]) is not None
+            parts[index] = self.text(part) if is_script else self._assignment(part)
         return "\0".join(parts).encode("latin-1")
 
     def _assignment(self, part: str) -> str:
         """``NAME=value`` or ``--name=value`` by its name; everything by its shape."""
         found = _ASSIGNMENT.fullmatch(part)
-        if found is not None and self._is_secret_name(found[1]) and found[2].lower() not in HARMLESS_VALUES:
-            return f"{found[1]}={MASK}"
+        if found is None:
+            return self.text(part)
+        name, value = found.groups()
+        if _normal(name) in self._keep:
+            return f"{name}={self.text(value)}"
+        if self._is_secret_name(name) and value.lower() not in HARMLESS_VALUES:
+            return f"{name}={MASK}"
         return self.text(part)
 
     def _judge_name(self, name: str) -> bool:
