@@ -33,6 +33,9 @@ class Incidents:
         self._open: OrderedDict[str | None, Incident] = OrderedDict()
         self.evicted = 0
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def assign(self, container_id: str | None, at_ns: int) -> Incident:
         """The incident that a finding of that container belongs to, opened when the last one is too long ago.
 

@@ -39,12 +39,13 @@ class HostFacts:
 class Alert:
     """A finding that is told. All formats are made of this and of nothing else.
 
-    ``at_ns`` is when it happened, ``created_ns`` when the agent read it. ``observed`` and ``baseline`` are set for
-    drift: the confinement of the process, and that of the container's first process. ``subject`` is set also where
-    ``process`` is no longer known. ``ancestors`` begin with the parent.
+    ``sequence`` is the builder's number. ``at_ns`` is when it happened, ``created_ns`` when the agent read it.
+    ``observed`` and ``baseline`` are set for drift: the confinement of the process, and that of the container's first
+    process. ``subject`` is set also where ``process`` is no longer known. ``ancestors`` begin with the parent.
     """
 
     id: str
+    sequence: int
     at_ns: int
     created_ns: int
     detector: Detector
@@ -70,12 +71,15 @@ class Alert:
 
 
 class AlertBuilder:
-    """Builds the alerts of one run of the agent, and numbers them."""
+    """Builds the alerts of one run of the agent, and numbers them from ``first_sequence``.
 
-    def __init__(self, host: HostFacts, agent_version: str) -> None:
+    An agent that runs takes the outbox' next number, so that none comes twice among its runs; a replay starts at 1.
+    """
+
+    def __init__(self, host: HostFacts, agent_version: str, first_sequence: int = 1) -> None:
         self._host = host
         self._agent_version = agent_version
-        self._built = 0
+        self._next = first_sequence
 
     def build(
         self,
@@ -87,7 +91,6 @@ class AlertBuilder:
         repeats: int,
     ) -> Alert:
         """The next alert."""
-        self._built += 1
         return build_alert(
             detector,
             finding,
@@ -95,10 +98,16 @@ class AlertBuilder:
             view,
             incident=incident,
             repeats=repeats,
-            sequence=self._built,
+            sequence=self.next_sequence(),
             host=self._host,
             agent_version=self._agent_version,
         )
+
+    def next_sequence(self) -> int:
+        """The number of the next alert, taken."""
+        taken = self._next
+        self._next += 1
+        return taken
 
 
 def build_alert(
@@ -113,13 +122,14 @@ def build_alert(
     host: HostFacts,
     agent_version: str,
 ) -> Alert:
-    """The alert that tells ``finding``; ``sequence`` is different for each alert of a run."""
+    """The alert that tells ``finding``; ``sequence`` is different for each alert of a node."""
     process = _subject(finding, event, view)
     container = view.container(finding.container_id) if finding.container_id is not None else None
     observed, baseline = _vectors(detector, finding, process, view)
     reason = visible(finding.message)
     return Alert(
         id=alert_id(event.at_ns, sequence, view.host.boot_id),
+        sequence=sequence,
         at_ns=event.at_ns,
         created_ns=process.observed_ns if process is not None else event.at_ns,
         detector=detector,

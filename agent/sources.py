@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from agent import tally
 from agent.assembly import Collectors
 from agent.config_schema import Config
 from agent.errors import ConfigError
@@ -32,8 +33,9 @@ HOST_REFRESH_SECONDS = 30.0
 
 @dataclass(slots=True)
 class SourceHealth:
-    """How one source does: how often it ended with an error, by error."""
+    """How one source does: whether it runs now, and how often it ended with an error, by error."""
 
+    is_up: bool = False
     failures: dict[str, int] = field(default_factory=dict)
 
 
@@ -60,6 +62,7 @@ class Sources:
         self._host_refreshed = time.monotonic()
         self._connector: ConnectorSource | None = None
         self._docker: DockerMetadata | None = None
+        self._others: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
         self._log = structlog.get_logger("sources")
 
     def choose(self) -> SensorChoice:
@@ -84,8 +87,14 @@ class Sources:
             return SensorChoice(Tier.NETLINK, "the configuration asks for it")
         return SensorChoice(Tier.NETLINK, "the best tier that this version has; the ebpf tier is not built yet")
 
+    def watch_over(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
+        """Run another thread of the agent under the same care, from ``start`` to ``stop``."""
+        self._others.append((name, run, stop))
+
     def start(self) -> None:
         """Start every source. Events flow from now on."""
+        for name, run, _ in self._others:
+            self._run(name, run)
         if self._connector is not None:
             self._run("netlink", self._connector.run)
         if self._collectors.mount_watch is not None:
@@ -102,6 +111,16 @@ class Sources:
             )
             self._docker.start()
 
+    @property
+    def connector(self) -> ConnectorSource | None:
+        """The process connector, where the tier has one."""
+        return self._connector
+
+    @property
+    def docker_status(self) -> SourceStatus | None:
+        """How the Docker API does; ``None`` where it is not asked."""
+        return self._docker.status if self._docker is not None else None
+
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
         self._collectors.observer.forget_what_was_told()
@@ -114,6 +133,8 @@ class Sources:
         for source in (self._connector, self._collectors.mount_watch, self._docker):
             if source is not None:
                 source.stop()
+        for _, _, stop in self._others:
+            stop()
         deadline = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -161,10 +182,13 @@ class Sources:
     def _loop(self, name: str, body: Callable[[], None]) -> None:
         """Run a source until it is told to stop, whatever happens to it."""
         pause = FIRST_PAUSE_SECONDS
+        health = self.health[name]
         while not self._stopping.is_set():
+            health.is_up = True
             try:
                 body()
             except Exception as error:  # noqa: BLE001  one of the two broad catches: a source's fault is counted
+                health.is_up = False
                 self._failed(name, error, pause)
             else:
                 return
@@ -172,8 +196,6 @@ class Sources:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _failed(self, name: str, error: Exception, pause: float) -> None:
-        failures = self.health[name].failures
         reason = f"{type(error).__name__}: {error}"[:200]
-        failures[reason] = failures.get(reason, 0) + 1
-        if failures[reason] == 1:
+        if tally.count(self.health[name].failures, reason) == 1:
             self._log.error("source_failed", source=name, error=reason, again_in_seconds=pause, exc_info=error)
