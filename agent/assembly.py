@@ -21,6 +21,7 @@ from collectors.observer import Observer
 from collectors.proc.mountinfo import parse_mountinfo
 from collectors.proc.process import ProcessReader
 from collectors.sweep import Sweep
+from collectors.values import KernelValues
 from detectors.base import Tier
 
 
@@ -35,6 +36,7 @@ class Collectors:
     mount_watch: MountWatch | None
     observer: Observer
     sweep: Sweep
+    values: KernelValues
 
 
 def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: bool) -> Collectors:
@@ -67,7 +69,8 @@ def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: boo
         cpu_ns=time.thread_time_ns,
         full_every=config.sweep.full_every,
     )
-    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep)
+    values = KernelValues(roots, host, emit, clock_ns=time.time_ns, containers=registry.containers)
+    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep, values)
 
 
 def configured_roots(config: Config) -> Roots:

@@ -105,6 +105,7 @@ class Sources:
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
         self._collectors.observer.forget_what_was_told()
+        self._collectors.values.tell_again_at_next_look()
         self._sweep_wanted.set()
 
     def stop(self) -> None:
@@ -125,6 +126,7 @@ class Sources:
             self._sweep_wanted.clear()
             self._collectors.sweep.run()
             self._collectors.observer.refresh_containers()
+            self._collectors.values.look()
             self._note_problems()
             self._refresh_host()
             if self._collectors.sweep.number == 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collectors.facts import Container, HostBaseline, Mount, Process, ProcessKey
+from collectors.facts import NOT_READ, Container, HostBaseline, Mount, Process, ProcessKey, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,23 @@ class HostSeen(Event):
     """The host's baseline changed in what its upkeep may change (``collectors.host.refresh_baseline``)."""
 
     host: HostBaseline
+
+
+@dataclass(frozen=True, slots=True)
+class KernelValue(Event):
+    """A value that governs the kernel is met for the first time (``before`` is not read), or is no longer what it was.
+
+    ``name`` is the value's in ``collectors.values``; ``where`` the file, which tells apart values of one name. Both
+    values are without their last newline. ``at_start`` is what it was when it was first met. ``container_id`` is set
+    for values of a container's own cgroup.
+    """
+
+    name: str
+    before: bytes | Unknown
+    after: bytes | Unknown
+    where: bytes
+    at_start: bytes | Unknown = NOT_READ
+    container_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

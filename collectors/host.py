@@ -170,12 +170,12 @@ def _configured_helpers(roots: Roots) -> Iterator[bytes]:
         parse_program(_read_value(f"{roots.sys}/kernel/uevent_helper")),
         parse_program(_read_value(f"{roots.sys}/module/nfs/parameters/cache_getent")),
         parse_core_pattern(_read_value(f"{kernel}/core_pattern")),
-        *(_read_release_agent(roots, mount) for mount in _host_mounts(roots) if mount.fs_type == b"cgroup"),
+        *(_read_release_agent(roots, mount) for mount in read_host_mounts(roots) if mount.fs_type == b"cgroup"),
     ]
     yield from (path for path in found if path is not None)
 
 
-def _host_mounts(roots: Roots) -> tuple[Mount, ...]:
+def read_host_mounts(roots: Roots) -> tuple[Mount, ...]:
     """The host's mount table: pid 1's, else our own; empty when neither can be read."""
     for process in ("1", "self"):
         try:

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 from collectors.confinement import Frame, Widening
 from collectors.events import Event
 from collectors.facts import (
+    Capabilities,
     Container,
+    Declared,
     HostBaseline,
     Mount,
     Process,
@@ -184,6 +186,31 @@ class NodeView(Protocol):
 
     def mount_ids_ever(self, mnt_namespace: int) -> frozenset[int]:
         """Every mount id that was ever seen in the namespace (a lazily unmounted one is still held)."""
+
+
+def container_roots(view: NodeView) -> Iterator[tuple[Container, Mount | None]]:
+    """Every container with the mount of its root, where its table is known and not the host's own."""
+    for container in view.containers():
+        first = view.first_process(container.id)
+        mnt = first if isinstance(first, Unknown) else first.confinement.namespaces.mnt
+        table = () if isinstance(mnt, Unknown) or mnt == view.host.namespaces.mnt else view.mounts(mnt)
+        mounts = () if isinstance(table, Unknown) else table
+        yield container, next((each for each in mounts if each.point == b"/"), None)
+
+
+def capable_containers(view: NodeView, wanted: int) -> tuple[str, ...]:
+    """The ids of containers that may hold one of the ``wanted`` capabilities in the host's own user namespace."""
+    found = []
+    for container in view.containers():
+        first = view.first_process(container.id)
+        if isinstance(first, Unknown):
+            held = container.declared.capabilities if isinstance(container.declared, Declared) else first
+        else:
+            is_hosts = first.confinement.namespaces.user == view.host.namespaces.user
+            held = first.confinement.capabilities if is_hosts else Unknown("another user namespace")
+        if isinstance(held, Capabilities) and held.bounding & wanted:
+            found.append(container.id)
+    return tuple(sorted(found))
 
 
 Found = Iterator[Finding | Blind]

@@ -10,6 +10,7 @@ from detectors import (
     cgroup_left,
     credentials_changed_without_cause,
     dangerous_capabilities,
+    device_cgroup_opened,
     drifted_execution,
     fileless_execution,
     foreign_directory_held,
@@ -17,12 +18,17 @@ from detectors import (
     host_namespaces,
     host_root_entered,
     host_runs_container_file,
+    kernel_helper_replaced,
+    kernel_interface_written,
+    kernel_module_loaded,
     kernel_ran_helper,
+    kernel_replaced,
     lineage_left,
     mount_reached_host,
     mounts_widened,
     other_container_joined,
     privileged_exec,
+    release_agent_written,
     sandbox_weakened,
     unknown_container,
     user_namespace_gained,
@@ -45,7 +51,13 @@ DETECTORS: tuple[Detector, ...] = (
     mount_reached_host.DETECTOR,  # HW-113
     host_runs_container_file.DETECTOR,  # HW-114
     unknown_container.DETECTOR,  # HW-115
+    kernel_helper_replaced.DETECTOR,  # HW-205
+    release_agent_written.DETECTOR,  # HW-206
+    device_cgroup_opened.DETECTOR,  # HW-207
     kernel_ran_helper.DETECTOR,  # HW-208
+    kernel_interface_written.DETECTOR,  # HW-209
+    kernel_module_loaded.DETECTOR,  # HW-215
+    kernel_replaced.DETECTOR,  # HW-217
     fileless_execution.DETECTOR,  # HW-222
     drifted_execution.DETECTOR,  # HW-223
     host_namespaces.DETECTOR,  # HW-302

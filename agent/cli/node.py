@@ -170,6 +170,7 @@ def _judged(collectors: Collectors, state: NodeState, pipeline: Pipeline, events
     events.clear()
     collectors.observer.forget_what_was_told()
     collectors.sweep.run()
+    collectors.values.look()
     return tuple(alert for event in (*seen, *events) for alert in pipeline.feed(event))
 
 

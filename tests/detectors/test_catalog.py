@@ -31,6 +31,7 @@ PURE_MODULES = {
     "typing",
     "collectors.capabilities",
     "collectors.confinement",
+    "collectors.container_paths",
     "collectors.events",
     "collectors.facts",
     "collectors.mount_tables",
