@@ -157,6 +157,9 @@ class NodeView(Protocol):
     def process(self, key: ProcessKey) -> Process | None:
         """The latest observation of a live task."""
 
+    def process_by_pid(self, pid: int) -> Process | None:
+        """The latest observation of the live task that has this id on the host now."""
+
     def parent(self, process: Process) -> Process | None:
         """The parent as it was at fork, also when that has ended since; ``None`` when we never saw it."""
 

@@ -14,6 +14,7 @@ from detectors import (
     drifted_execution,
     fileless_execution,
     foreign_directory_held,
+    foreign_process_injected,
     host_namespace_joined,
     host_namespaces,
     host_root_entered,
@@ -56,6 +57,7 @@ DETECTORS: tuple[Detector, ...] = (
     device_cgroup_opened.DETECTOR,  # HW-207
     kernel_ran_helper.DETECTOR,  # HW-208
     kernel_interface_written.DETECTOR,  # HW-209
+    foreign_process_injected.DETECTOR,  # HW-213
     kernel_module_loaded.DETECTOR,  # HW-215
     kernel_replaced.DETECTOR,  # HW-217
     fileless_execution.DETECTOR,  # HW-222
