@@ -178,14 +178,30 @@ class DescriptorKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """A network connection: ``is_incoming`` when the local port is one that somebody in the same namespace serves."""
+
+    protocol: str  # tcp, udp
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+    is_incoming: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Descriptor:
-    """One open descriptor of a process; ``device`` is ``st_rdev`` for device nodes, ``target`` the link text."""
+    """One open descriptor of a process; ``rdev`` is ``st_rdev`` for device nodes, ``target`` the link text.
+
+    ``connection`` is known of a network socket that stands on several of the standard streams.
+    """
 
     number: int
     kind: DescriptorKind
     place: Place
     target: bytes
     rdev: int = 0
+    connection: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +210,8 @@ class Process:
 
     ``start_ticks`` (in ``key``) is field 22 of ``/proc/PID/stat``. ``image_mark`` changes at every exec and at nothing
     else (the address space layout: fields 26-28 of stat). ``observed_ns`` is wall time, nanoseconds since the epoch.
-    ``arguments`` is the raw, NUL-separated ``/proc/PID/cmdline``, cut at 4 KiB.
+    ``arguments`` is the raw, NUL-separated ``/proc/PID/cmdline``, cut at 4 KiB. ``tty`` is the device number of
+    its controlling terminal, 0 where it has none.
     """
 
     key: ProcessKey
@@ -209,6 +226,7 @@ class Process:
     observed_ns: int
     thread_of: ProcessKey | None = None
     descriptors: tuple[Descriptor, ...] | Unknown = NOT_READ
+    tty: int = 0
 
 
 @dataclass(frozen=True, slots=True)

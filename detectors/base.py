@@ -18,6 +18,7 @@ from collectors.facts import (
     Capabilities,
     Container,
     Declared,
+    Descriptor,
     HostBaseline,
     Mount,
     Process,
@@ -189,6 +190,31 @@ class NodeView(Protocol):
 
     def mount_ids_ever(self, mnt_namespace: int) -> frozenset[int]:
         """Every mount id that was ever seen in the namespace (a lazily unmounted one is still held)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A container process with its container's first process and its notable descriptors, all of them known."""
+
+    member: Member
+    first: Process
+    descriptors: tuple[Descriptor, ...]
+
+
+def holder(process: Process, view: NodeView) -> Holder | Blind | None:
+    """What a container process holds open; ``None`` for one that holds nothing notable, or is no container process."""
+    if process.descriptors == ():
+        return None
+    member = view.member(process)
+    if member is None:
+        return None
+    if isinstance(member, Unknown):
+        return Blind(member.why, process.key)
+    if isinstance(process.descriptors, Unknown):
+        return Blind(f"descriptors: {process.descriptors.why}", process.key)
+    if isinstance(member.first, Unknown):
+        return Blind(f"first process: {member.first.why}", process.key)
+    return Holder(member, member.first, process.descriptors)
 
 
 def container_roots(view: NodeView) -> Iterator[tuple[Container, Mount | None]]:

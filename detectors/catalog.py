@@ -6,12 +6,16 @@ Guarded by ``tests/detectors/test_catalog.py``, which holds every one against wh
 from __future__ import annotations
 
 from detectors import (
+    block_device_used,
+    bpf_or_tracing_used,
     capabilities_beyond_bound,
     cgroup_left,
+    container_tool_run,
     credentials_changed_without_cause,
     dangerous_capabilities,
     device_cgroup_opened,
     drifted_execution,
+    exploit_precursor,
     fileless_execution,
     foreign_directory_held,
     foreign_process_injected,
@@ -25,12 +29,17 @@ from detectors import (
     kernel_ran_helper,
     kernel_replaced,
     lineage_left,
+    memory_device_used,
     mount_reached_host,
     mounts_widened,
+    namespace_entry_attempted,
     other_container_joined,
     privileged_exec,
     release_agent_written,
+    runtime_binary_touched,
     sandbox_weakened,
+    shell_entered,
+    shell_on_socket,
     unknown_container,
     user_namespace_gained,
 )
@@ -52,6 +61,9 @@ DETECTORS: tuple[Detector, ...] = (
     mount_reached_host.DETECTOR,  # HW-113
     host_runs_container_file.DETECTOR,  # HW-114
     unknown_container.DETECTOR,  # HW-115
+    namespace_entry_attempted.DETECTOR,  # HW-201
+    block_device_used.DETECTOR,  # HW-203
+    memory_device_used.DETECTOR,  # HW-204
     kernel_helper_replaced.DETECTOR,  # HW-205
     release_agent_written.DETECTOR,  # HW-206
     device_cgroup_opened.DETECTOR,  # HW-207
@@ -59,9 +71,15 @@ DETECTORS: tuple[Detector, ...] = (
     kernel_interface_written.DETECTOR,  # HW-209
     foreign_process_injected.DETECTOR,  # HW-213
     kernel_module_loaded.DETECTOR,  # HW-215
+    bpf_or_tracing_used.DETECTOR,  # HW-216
     kernel_replaced.DETECTOR,  # HW-217
+    runtime_binary_touched.DETECTOR,  # HW-221
     fileless_execution.DETECTOR,  # HW-222
     drifted_execution.DETECTOR,  # HW-223
+    exploit_precursor.DETECTOR,  # HW-225
+    shell_on_socket.DETECTOR,  # HW-226
+    container_tool_run.DETECTOR,  # HW-227
+    shell_entered.DETECTOR,  # HW-229
     host_namespaces.DETECTOR,  # HW-302
     dangerous_capabilities.DETECTOR,  # HW-303
 )

@@ -5,14 +5,18 @@ with all that the traced one may do. From a container that shares the host's pid
 is a whole escape: nothing else changes, no namespace, no root, no file.
 
 *Fires on:* a process that belongs to a container attached with ptrace to one that belongs to none, or to another
-container. Tracing inside of one container is silent; so is tracing in another container whose pid namespace the
-tracer's container was given (a pod's shared one, ``--pid=container:``), unless that is the host's own.
+container; or holds such a process' ``/proc/PID/mem`` open, on a proc file system of the host's pid namespace. Tracing
+inside of one container is silent; so is tracing in another container whose pid namespace the tracer's container was
+given (a pod's shared one, ``--pid=container:``), unless that is the host's own.
 """
 
 from __future__ import annotations
 
-from collectors.events import Ptrace
-from collectors.facts import Executable, Process, Unknown
+from collections.abc import Iterator
+
+from collectors.events import Exec, ProcessEvent, Ptrace, Seen
+from collectors.facts import DescriptorKind, Executable, Process, Unknown
+from collectors.notable import MEMORY_FILE
 from detectors.base import (
     ESCAPE_TO_HOST,
     Blind,
@@ -20,17 +24,32 @@ from detectors.base import (
     Family,
     Finding,
     Found,
+    Holder,
     Member,
     NodeView,
     Severity,
     Technique,
     Tier,
+    holder,
 )
 
 
-def check(event: Ptrace, view: NodeView) -> Found:
-    """Ask whose both processes are."""
-    tracer, target = view.process_by_pid(event.tracer_pid), view.process_by_pid(event.target_pid)
+def check(event: Ptrace | ProcessEvent, view: NodeView) -> Found:
+    """Ask whose both processes are, for an attachment and for each memory that is held."""
+    if isinstance(event, Ptrace):
+        yield from _judge(view.process_by_pid(event.tracer_pid), event.target_pid, "took hold of", view)
+        return
+    held = holder(event.process, view)
+    if isinstance(held, Blind):
+        yield held
+    elif held is not None:
+        for pid in _memories(held, view):
+            yield from _judge(event.process, pid, "holds the memory open of", view)
+
+
+def _judge(tracer: Process | None, target_pid: int, what: str, view: NodeView) -> Found:
+    """One container process that has got hold of one other process."""
+    target = view.process_by_pid(target_pid)
     actor = view.member(tracer) if tracer is not None else None
     if tracer is None or actor is None:
         if tracer is None:
@@ -49,16 +68,42 @@ def check(event: Ptrace, view: NodeView) -> Found:
         return
     whose = "of the host" if victim is None else "of another container"
     yield Finding(
-        f"took hold of a process {whose} with ptrace",
+        f"{what} a process {whose}" + (" with ptrace" if what == "took hold of" else ""),
         actor.container.id,
         tracer.key,
         evidence=(
+            ("how", "ptrace" if what == "took hold of" else "memory"),
             ("target_pid", target.key.pid),
             ("target_name", target.name),
             ("target_executable", target.executable.path if isinstance(target.executable, Executable) else b""),
             ("target_container", victim.container.id if victim is not None else ""),
         ),
     )
+
+
+def _memories(held: Holder, view: NodeView) -> Iterator[int]:
+    """The host's pids of the processes whose memory is held; the numbers of another pid namespace stay in it."""
+    process = held.member.process
+    namespaces, host = process.confinement.namespaces, view.host.namespaces
+    table = () if isinstance(namespaces.mnt, Unknown) else view.mounts(namespaces.mnt)
+    devices = {each.mnt_id: each.device for each in (() if isinstance(table, Unknown) else table)}
+    for each in held.descriptors:
+        memory = MEMORY_FILE.search(each.target) if each.kind is DescriptorKind.FILE else None
+        if memory is None or memory[2] is None:
+            continue
+        is_own_proc = devices.get(each.place.mnt_id) in _proc_devices(held.first, view)
+        if _pid_namespace(held.first) == host.pid or not is_own_proc:
+            yield int(memory[2])
+
+
+def _proc_devices(first: Process, view: NodeView) -> frozenset[int]:
+    """The proc file systems that the container started with, or has now."""
+    mnt = first.confinement.namespaces.mnt
+    table = () if isinstance(mnt, Unknown) or mnt == view.host.namespaces.mnt else view.mounts(mnt)
+    host = () if isinstance(view.host.namespaces.mnt, Unknown) else view.mounts(view.host.namespaces.mnt)
+    hosts = {each.device for each in (() if isinstance(host, Unknown) else host)}
+    mounts = () if isinstance(table, Unknown) else table
+    return frozenset(each.device for each in mounts if each.fs_type == b"proc" and each.device not in hosts)
 
 
 def _may_trace(actor: Member, victim: Member, view: NodeView) -> bool:
@@ -84,10 +129,10 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1055.008", "Ptrace System Calls", "TA0004", "Privilege Escalation"),
     ),
-    wants=(Ptrace,),
+    wants=(Ptrace, Seen, Exec),
     check=check,
     weakest=Tier.NETLINK,
-    summary="A container process attached with ptrace to a process outside of its container.",
+    summary="A container process attached with ptrace to one outside of its container, or holds its memory open.",
     benign=(
         "A debugger, strace or a crash reporter on a process of the same container: silent.",
         "kubectl debug --target and docker --pid=container: share the other's pid namespace by declaration: silent.",
@@ -95,7 +140,7 @@ DETECTOR = Detector(
         "A profiler that runs as a privileged pod with the host's pid namespace does what an attack does: told.",
     ),
     misses=(
-        "process_vm_writev, writes to /proc/PID/mem and pidfd_getfd: nobody is told (the ebpf tier sees them).",
+        "process_vm_writev, pidfd_getfd and a /proc/PID/mem that is closed again (the ebpf tier sees them).",
         "PTRACE_TRACEME: the traced process itself asks for it, and is a child of the tracer.",
         "Without the process connector (the poll tier) an attachment is not seen.",
         "A tracer that has ended before anybody looked at it (told as blind).",

@@ -8,8 +8,8 @@ from collectors.events import Ptrace
 from collectors.facts import Process, Unknown
 from detectors.base import Blind, Finding, Member
 from detectors.foreign_process_injected import DETECTOR
-from tests.support import build
-from tests.support.view import FakeView, run, view_of
+from tests.support import build, held
+from tests.support.view import FakeView, run, seen, view_of
 
 TRACER = build.process(4242, name=b"gdb")
 EVENT = Ptrace(build.NOW_NS, 4242, 800)
@@ -43,6 +43,7 @@ def test_fires_when_a_process_of_the_host_is_traced() -> None:
             build.container_id(),
             TRACER.key,
             evidence=(
+                ("how", "ptrace"),
                 ("target_pid", 800),
                 ("target_name", b"sshd"),
                 ("target_executable", b"/usr/bin/bash"),
@@ -62,6 +63,29 @@ def test_fires_when_both_containers_share_the_hosts_pid_namespace() -> None:
     actor = in_pid_namespace_of(build.member(TRACER), build.HOST_PID)
     (found,) = traced(view_of(actor, other(5000, pid=build.HOST_PID)), 5000)
     assert isinstance(found, Finding)
+
+
+def test_fires_when_the_memory_of_a_host_process_is_held() -> None:
+    """Through the host's own proc file system, which the container has mounted."""
+    task = held.holding(held.proc_file(b"/proc/800/mem", mnt_id=7001))
+    view = view_of(build.member(task)).put_host(VICTIM)
+    view.tables[build.mnt_namespace()] += (build.mount(7001, b"/host/proc", device=build.PROC_DEVICE, fs_type=b"proc"),)
+    view.tables[build.HOST_MNT] = build.host_mount_table()
+    (found,) = run(DETECTOR, seen(task), view)
+    assert isinstance(found, Finding)
+    assert found.message == "holds the memory open of a process of the host"
+
+
+def test_fires_when_the_memory_is_held_by_the_host_s_pid() -> None:
+    task = held.holding(held.proc_file(b"/proc/800/task/801/mem"))
+    actor = in_pid_namespace_of(build.member(task), build.HOST_PID)
+    (found,) = run(DETECTOR, seen(task), view_of(actor).put_host(VICTIM))
+    assert isinstance(found, Finding)
+
+
+def test_silent_when_the_memory_is_of_a_process_of_its_own_pid_namespace() -> None:
+    task = held.holding(held.proc_file(b"/proc/800/mem"))
+    assert run(DETECTOR, seen(task), view_of(build.member(task)).put_host(VICTIM)) == []
 
 
 def test_silent_when_the_target_is_in_the_same_container() -> None:
@@ -103,3 +127,7 @@ def test_silent_when_the_tracer_is_of_the_host_or_the_target_becoming_a_containe
 )
 def test_blind_when_a_process_is_not_known(view: FakeView, blind: Blind) -> None:
     assert traced(view) == [blind]
+
+
+def test_blind_when_what_it_holds_is_not_known() -> None:
+    assert held.blind_cases(DETECTOR) == held.blind_answers()
