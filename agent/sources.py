@@ -20,14 +20,17 @@ from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
 from collectors.errors import CollectorError
-from collectors.events import Event, HostSeen
+from collectors.events import Event, HostSeen, NodeSeen
 from collectors.host import refresh_baseline
+from collectors.node.reader import read_node
+from collectors.node_facts import NodeFacts
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
+NODE_REFRESH_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -58,6 +61,8 @@ class Sources:
         self._threads: list[threading.Thread] = []
         self._host = collectors.host
         self._host_refreshed = time.monotonic()
+        self._node: NodeFacts | None = None
+        self._node_due = time.monotonic()
         self._connector: ConnectorSource | None = None
         self._docker: DockerMetadata | None = None
         self._log = structlog.get_logger("sources")
@@ -127,8 +132,10 @@ class Sources:
             self._collectors.sweep.run()
             self._collectors.observer.refresh_containers()
             self._collectors.values.look()
+            self._collectors.sockets.look()
             self._note_problems()
             self._refresh_host()
+            self._refresh_node()
             if self._collectors.sweep.number == 1:
                 self._collectors.observer.watch_host_mounts()
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
@@ -142,6 +149,16 @@ class Sources:
         if host != self._host:
             self._host = host
             self._emit(HostSeen(time.time_ns(), host))
+
+    def _refresh_node(self) -> None:
+        """At start and every five minutes: how the node's daemons and its kernel are configured."""
+        if time.monotonic() < self._node_due:
+            return
+        self._node_due = time.monotonic() + NODE_REFRESH_SECONDS
+        node = read_node(self._collectors.roots, self._host)
+        if node != self._node:
+            self._node = node
+            self._emit(NodeSeen(time.time_ns(), node))
 
     def _docker_changed(self, status: SourceStatus) -> None:
         """Say how the Docker API does; that there is no engine is worth a line only where one was asked for."""

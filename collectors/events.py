@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collectors.facts import NOT_READ, Container, HostBaseline, Mount, Process, ProcessKey, Unknown
+from collectors.node_facts import NodeFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,13 @@ class KernelValue(Event):
     where: bytes
     at_start: bytes | Unknown = NOT_READ
     container_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen(Event):
+    """How the node itself is configured: at start, and when that changed."""
+
+    node: NodeFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,26 +17,40 @@ from detectors import (
     drifted_execution,
     exploit_precursor,
     fileless_execution,
+    filters_off,
     foreign_directory_held,
     foreign_process_injected,
+    host_devices,
     host_namespace_joined,
     host_namespaces,
+    host_path_mounted,
     host_root_entered,
     host_runs_container_file,
+    hostile_bundle,
     kernel_helper_replaced,
     kernel_interface_written,
+    kernel_interfaces_unmasked,
     kernel_module_loaded,
     kernel_ran_helper,
     kernel_replaced,
     lineage_left,
     memory_device_used,
+    metadata_service_contacted,
+    mount_propagation_shared,
     mount_reached_host,
     mounts_widened,
     namespace_entry_attempted,
+    node_api_contacted,
+    node_weak,
     other_container_joined,
+    privileged,
     privileged_exec,
+    raw_socket_opened,
     release_agent_written,
+    root_in_host_user_namespace,
     runtime_binary_touched,
+    runtime_socket_mounted,
+    runtime_socket_used,
     sandbox_weakened,
     shell_entered,
     shell_on_socket,
@@ -69,6 +83,9 @@ DETECTORS: tuple[Detector, ...] = (
     device_cgroup_opened.DETECTOR,  # HW-207
     kernel_ran_helper.DETECTOR,  # HW-208
     kernel_interface_written.DETECTOR,  # HW-209
+    runtime_socket_used.DETECTOR,  # HW-210
+    node_api_contacted.DETECTOR,  # HW-211
+    metadata_service_contacted.DETECTOR,  # HW-212
     foreign_process_injected.DETECTOR,  # HW-213
     kernel_module_loaded.DETECTOR,  # HW-215
     bpf_or_tracing_used.DETECTOR,  # HW-216
@@ -79,9 +96,20 @@ DETECTORS: tuple[Detector, ...] = (
     exploit_precursor.DETECTOR,  # HW-225
     shell_on_socket.DETECTOR,  # HW-226
     container_tool_run.DETECTOR,  # HW-227
+    raw_socket_opened.DETECTOR,  # HW-228
     shell_entered.DETECTOR,  # HW-229
+    privileged.DETECTOR,  # HW-301
     host_namespaces.DETECTOR,  # HW-302
     dangerous_capabilities.DETECTOR,  # HW-303
+    runtime_socket_mounted.DETECTOR,  # HW-304
+    host_path_mounted.DETECTOR,  # HW-305
+    host_devices.DETECTOR,  # HW-306
+    filters_off.DETECTOR,  # HW-307
+    root_in_host_user_namespace.DETECTOR,  # HW-308
+    kernel_interfaces_unmasked.DETECTOR,  # HW-309
+    mount_propagation_shared.DETECTOR,  # HW-310
+    hostile_bundle.DETECTOR,  # HW-311
+    node_weak.DETECTOR,  # HW-351
 )
 
 _BY_ID = {detector.id: detector for detector in DETECTORS}

@@ -27,6 +27,7 @@ PURE_MODULES = {
     "enum",
     "functools",
     "itertools",
+    "posixpath",
     "re",
     "typing",
     "collectors.capabilities",
@@ -35,8 +36,11 @@ PURE_MODULES = {
     "collectors.device_numbers",
     "collectors.events",
     "collectors.facts",
+    "collectors.declarations",
+    "collectors.known_breakouts",
     "collectors.mount_tables",
     "collectors.notable",
+    "collectors.node_facts",
     "detectors.base",
 }
 IMPURE_NAMES = {"open", "print", "input", "exec", "eval", "compile", "globals", "__import__", "breakpoint"}
