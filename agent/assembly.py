@@ -20,6 +20,7 @@ from collectors.mountwatch import MountWatch
 from collectors.observer import Observer
 from collectors.proc.mountinfo import parse_mountinfo
 from collectors.proc.process import ProcessReader
+from collectors.sockets import SocketWatch
 from collectors.sweep import Sweep
 from collectors.values import KernelValues
 from detectors.base import Tier
@@ -37,6 +38,7 @@ class Collectors:
     observer: Observer
     sweep: Sweep
     values: KernelValues
+    sockets: SocketWatch
 
 
 def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: bool) -> Collectors:
@@ -70,7 +72,8 @@ def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: boo
         full_every=config.sweep.full_every,
     )
     values = KernelValues(roots, host, emit, clock_ns=time.time_ns, containers=registry.containers)
-    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep, values)
+    sockets = SocketWatch(roots, host, observer, emit, clock_ns=time.time_ns)
+    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep, values, sockets)
 
 
 def configured_roots(config: Config) -> Roots:

@@ -16,8 +16,8 @@ from agent.incidents import Incidents
 from agent.policy import Policy
 from agent.report import Alert, AlertBuilder
 from agent.state import NodeState
-from collectors.events import Event, ProcessEvent
-from detectors.base import Blind, Detector, Finding
+from collectors.events import AgentTrouble, Event, ProcessEvent, TroubleKind
+from detectors.base import Blind, Detector, Family, Finding
 
 
 @dataclass(slots=True)
@@ -78,8 +78,11 @@ class Pipeline:
                 found = tuple(detector.check(event, self._state))
             except Exception as error:  # noqa: BLE001  one of the two broad catches: a detector's fault is counted
                 reason = f"{type(error).__name__}: {error}"[:200]
-                if len(counts.failures) < MAX_REASONS or reason in counts.failures:
+                is_new = reason not in counts.failures
+                if len(counts.failures) < MAX_REASONS or not is_new:
                     counts.failures[reason] = counts.failures.get(reason, 0) + 1
+                if is_new and detector.family is not Family.AGENT:
+                    yield from self._judge(AgentTrouble(event.at_ns, TroubleKind.DETECTOR_FAILED, detector.id, reason))
                 continue
             for each in found:
                 if isinstance(each, Blind):

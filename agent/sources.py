@@ -20,10 +20,11 @@ from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
 from collectors.errors import CollectorError
-from collectors.events import Event, HostSeen, NodeSeen
+from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKind
 from collectors.host import refresh_baseline
 from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
+from collectors.proc.tracer import read_tracer
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -56,6 +57,7 @@ class Sources:
         self._config = config
         self._collectors = collectors
         self._emit = emit
+        self._tracer = 0
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -131,6 +133,7 @@ class Sources:
             self._sweep_wanted.clear()
             self._collectors.sweep.run()
             self._collectors.observer.refresh_containers()
+            self._look_at_ourselves()
             self._collectors.values.look()
             self._collectors.sockets.look()
             self._note_problems()
@@ -139,6 +142,13 @@ class Sources:
             if self._collectors.sweep.number == 1:
                 self._collectors.observer.watch_host_mounts()
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
+
+    def _look_at_ourselves(self) -> None:
+        """Whether somebody has taken hold of us since the last pass."""
+        tracer = read_tracer(self._collectors.roots.proc)
+        if tracer and tracer != self._tracer:
+            self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, "agent", "TracerPid", tracer))
+        self._tracer = tracer
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""
@@ -194,5 +204,6 @@ class Sources:
         failures = self.health[name].failures
         reason = f"{type(error).__name__}: {error}"[:200]
         failures[reason] = failures.get(reason, 0) + 1
+        self._emit(AgentTrouble(time.time_ns(), TroubleKind.SENSOR_LOST, name, reason))
         if failures[reason] == 1:
             self._log.error("source_failed", source=name, error=reason, again_in_seconds=pause, exc_info=error)

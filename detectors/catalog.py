@@ -6,6 +6,8 @@ Guarded by ``tests/detectors/test_catalog.py``, which holds every one against wh
 from __future__ import annotations
 
 from detectors import (
+    agent_attacked,
+    agent_was_away,
     block_device_used,
     bpf_or_tracing_used,
     capabilities_beyond_bound,
@@ -13,8 +15,10 @@ from detectors import (
     container_tool_run,
     credentials_changed_without_cause,
     dangerous_capabilities,
+    detector_failed,
     device_cgroup_opened,
     drifted_execution,
+    events_lost,
     exploit_precursor,
     fileless_execution,
     filters_off,
@@ -52,8 +56,10 @@ from detectors import (
     runtime_socket_mounted,
     runtime_socket_used,
     sandbox_weakened,
+    sensor_lost,
     shell_entered,
     shell_on_socket,
+    sink_unreachable,
     unknown_container,
     user_namespace_gained,
 )
@@ -110,6 +116,12 @@ DETECTORS: tuple[Detector, ...] = (
     mount_propagation_shared.DETECTOR,  # HW-310
     hostile_bundle.DETECTOR,  # HW-311
     node_weak.DETECTOR,  # HW-351
+    sensor_lost.DETECTOR,  # HW-901
+    events_lost.DETECTOR,  # HW-902
+    agent_attacked.DETECTOR,  # HW-903
+    agent_was_away.DETECTOR,  # HW-904
+    sink_unreachable.DETECTOR,  # HW-905
+    detector_failed.DETECTOR,  # HW-906
 )
 
 _BY_ID = {detector.id: detector for detector in DETECTORS}
