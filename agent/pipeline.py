@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent.dedupe import Dedupe, Repeated
-from agent.incidents import Incidents
+from agent.incidents import IncidentChange, Incidents
 from agent.policy import Policy
 from agent.report import Alert, AlertBuilder
 from agent.state import NodeState
-from collectors.events import AgentTrouble, Event, ProcessEvent, TroubleKind
+from collectors.events import AgentTrouble, Event, ProcessEvent, SweepDone, TroubleKind
 from detectors.base import Blind, Detector, Family, Finding
 
 
@@ -66,6 +66,8 @@ class Pipeline:
         for again in self._state.take_pending():
             if not _is_same_subject(event, again):
                 yield from self._judge(again)
+        if isinstance(event, SweepDone):
+            yield from self._tell(self.incidents.expire(event.at_ns), event)
 
     def state_counts(self) -> dict[str, int]:
         """How many of what the state holds."""
@@ -90,6 +92,12 @@ class Pipeline:
                 elif (alert := self._raise(detector, each, event)) is not None:
                     counts.findings += 1
                     yield alert
+                    yield from self._tell(self.incidents.record(alert.incident, alert.chapter()), event)
+
+    def _tell(self, changes: Iterable[IncidentChange], event: Event) -> Iterator[Alert]:
+        """The alerts of incidents that were opened, raised or closed."""
+        for change in changes:
+            yield self._builder.build_incident(change, event, self._state)
 
     def _interested(self, kind: type[Event]) -> tuple[Detector, ...]:
         known = self._wanted_by.get(kind)
@@ -108,7 +116,7 @@ class Pipeline:
         told = self.dedupe.judge(detector.id, finding, (each.key for each in ancestors))
         if isinstance(told, Repeated):
             return None
-        incident = self.incidents.assign(finding.container_id, event.at_ns)
+        incident = self.incidents.assign(finding.container_id, event.at_ns, finding.subject)
         return self._builder.build(detector, finding, event, self._state, incident, told.repeats)
 
 

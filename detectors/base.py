@@ -38,12 +38,13 @@ class Severity(IntEnum):
 
 
 class Family(StrEnum):
-    """The three families of detectors, and the agent's own."""
+    """The three families of detectors, the agent's own, and the stories that the engine makes of their findings."""
 
     DRIFT = "drift"
     TECHNIQUE = "technique"
     EXPOSURE = "exposure"
     AGENT = "agent"
+    INCIDENT = "incident"
 
 
 class Tier(StrEnum):

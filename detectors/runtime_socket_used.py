@@ -7,12 +7,15 @@ end.
 
 *Fires on:* a unix socket of a container is connected to one that a governing process of the host holds: one of the
 node's container runtimes and their shims, the kubelet, systemd or D-Bus, recognised by their installed executables.
-The engine tells it once for each (container, name of the socket).
+Medium when the bundle mounts that socket, or a directory above it: then the way was given (HW-304), and this is its
+use. The engine tells it once for each (container, name of the socket).
 """
 
 from __future__ import annotations
 
+from collectors.confinement import is_within
 from collectors.events import UnixConnected
+from collectors.facts import Container, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
     Blind,
@@ -29,7 +32,8 @@ from detectors.base import (
 
 def check(event: UnixConnected, view: NodeView) -> Found:
     """The collector has made sure who is at the other end."""
-    if view.container(event.container_id) is None:
+    container = view.container(event.container_id)
+    if container is None:
         yield Blind("not_read: the container is not known", event.process)
         return
     server = event.server_executable.rsplit(b"/", 1)[-1].decode("ascii", "replace")
@@ -38,8 +42,23 @@ def check(event: UnixConnected, view: NodeView) -> Found:
         event.container_id,
         event.process,
         evidence=(("socket", event.path), ("server", event.server_executable), ("server_pid", event.server.pid)),
+        severity=Severity.MEDIUM if _is_declared(event.path, container) else Severity.HIGH,
         identity=(event.container_id, event.path.decode("utf-8", "backslashreplace")),
     )
+
+
+def _is_declared(path: bytes, container: Container) -> bool:
+    """The bundle mounts the socket, or a directory above it; ``/var/run`` is ``/run`` (file-hierarchy(7))."""
+    if isinstance(container.declared, Unknown):
+        return False
+    socket = _canonical(path)
+    sources = (each.source for each in container.declared.mounts if each.source.startswith("/"))
+    return any(is_within(socket, _canonical(source.encode("utf-8", "surrogateescape"))) for source in sources)
+
+
+def _canonical(path: bytes) -> bytes:
+    path = path.rstrip(b"/") or b"/"
+    return path.removeprefix(b"/var") if path == b"/var/run" or path.startswith(b"/var/run/") else path
 
 
 DETECTOR = Detector(
@@ -58,7 +77,7 @@ DETECTOR = Detector(
     benign=(
         (
             "Portainer, Traefik, Watchtower, build runners and agents that were given the engine's socket on purpose: "
-            "the exposure is HW-304, this is its use, once for each container; make an exception for such workloads."
+            "the exposure is HW-304, this is its use: medium, once for each container; make an exception for them."
         ),
         "Device and CSI plug-ins that register with the kubelet, and agents that talk to D-Bus: as above.",
         "A server of the container itself, or of another container, under the same name: it governs nothing here.",

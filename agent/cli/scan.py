@@ -54,7 +54,8 @@ def scan(ctx: click.Context, min_severity: str, is_exposure: bool, config_path: 
     least = Severity[min_severity.upper()]
     if is_exposure:
         ctx.exit(exposure.show(snapshot, config, least, output))
-    alerts = sorted((each for each in snapshot.alerts if each.severity >= least), key=_order)
+    findings = (each for each in snapshot.alerts if each.phase is None)  # incidents are for those who stay
+    alerts = sorted((each for each in findings if each.severity >= least), key=_order)
     for line in snapshot.unseen:
         note(line)
     if not output.is_table:

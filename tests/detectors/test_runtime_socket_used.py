@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from collectors.events import UnixConnected
-from detectors.base import Blind, Finding
+from collectors.facts import DeclaredMount
+from detectors.base import Blind, Finding, Severity
 from detectors.runtime_socket_used import DETECTOR
 from tests.support import build
 from tests.support.view import FakeView, run
@@ -22,9 +25,19 @@ def test_fires_when_a_governing_process_is_at_the_other_end() -> None:
             build.container_id(),
             None,
             evidence=(("socket", b"/run/docker.sock"), ("server", b"/usr/bin/dockerd"), ("server_pid", 700)),
+            severity=Severity.HIGH,
             identity=(build.container_id(), "/run/docker.sock"),
         )
     ]
+
+
+@pytest.mark.parametrize("source", ["/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run/", "/"])
+def test_fires_as_medium_when_the_socket_was_given(source: str) -> None:
+    mounts = (DeclaredMount("/x", source, "bind", ("rbind",)),)
+    container = build.container(declared=build.declared(mounts=mounts))
+    (found,) = run(DETECTOR, EVENT, FakeView().put_container(container, build.first_process()))
+    assert isinstance(found, Finding)
+    assert found.severity is Severity.MEDIUM
 
 
 def test_silent_when_the_collector_tells_of_none() -> None:
