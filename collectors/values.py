@@ -39,7 +39,7 @@ MAX_DEPENDENCIES_BYTES = 16 << 20
 MAX_ENTRIES = 256  # of binfmt_misc
 MAX_HIERARCHIES = 64
 MAX_CHILDREN = 16  # cgroups below a container's own that are looked at
-CONTAINERS_AT_A_LOOK = 16
+CONTAINERS_AT_A_LOOK = 4
 FIND_EVERY = 30  # looks
 SETTLE_NS = 5_000_000_000  # a runtime writes its container's cgroup for a while
 

@@ -78,6 +78,7 @@ def _judge(tracer: Process | None, target_pid: int, what: str, view: NodeView) -
             ("target_executable", target.executable.path if isinstance(target.executable, Executable) else b""),
             ("target_container", victim.container.id if victim is not None else ""),
         ),
+        inherited=True,
     )
 
 

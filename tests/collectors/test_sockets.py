@@ -10,7 +10,7 @@ from collectors.events import Event, RawSocketHeld, TcpConnected, UnixConnected
 from collectors.facts import Connection, DeclaredMount, FileId, Place, Process
 from collectors.host import Roots
 from collectors.sockdiag import UnixPeer
-from collectors.sockets import EVERY, SocketWatch, parse_local_addresses
+from collectors.sockets import EVERY, TCP_READS_AT_A_LOOK, SocketWatch, parse_local_addresses
 from tests.support import build
 from tests.support.proctree import Link, build_tree
 
@@ -177,6 +177,26 @@ def test_tells_on_the_host_s_network_only_what_a_container_holds(node: Node) -> 
     (event,) = node.look()
     assert isinstance(event, TcpConnected)
     assert (event.inode, event.is_to_this_node) == (72, True)
+
+
+def test_reads_no_tcp_where_none_is_in_use(node: Node) -> None:
+    node.show(tcp=tcp_row(71, METADATA, 80))
+    build_tree(
+        node.proc / str(FIRST) / "net",
+        {"sockstat": b"sockets: used 1\nTCP: inuse 0 orphan 0\n", "sockstat6": b"TCP6: inuse 0\n"},
+    )
+    assert node.look() == []
+
+
+def test_reads_tcp_of_a_few_namespaces_in_turn(node: Node) -> None:
+    node.observer.processes = []
+    for number in range(1, 2 * TCP_READS_AT_A_LOOK):
+        node.observer.processes.append((build.container_id(number), build.first_process(number)))
+        net = {"unix": UNIX, "tcp": INET + tcp_row(7000 + number, METADATA, 80), "sockstat6": b"TCP6: inuse 0\n"}
+        build_tree(node.proc / str(build.first_pid(number)) / "net", dict(net))
+    assert len(node.look()) == TCP_READS_AT_A_LOOK
+    assert len(node.look()) == TCP_READS_AT_A_LOOK - 1
+    assert node.look() == []
 
 
 def test_tells_raw_and_packet_sockets(node: Node) -> None:

@@ -49,6 +49,7 @@ def test_fires_when_a_process_of_the_host_is_traced() -> None:
                 ("target_executable", b"/usr/bin/bash"),
                 ("target_container", ""),
             ),
+            inherited=True,
         )
     ]
 
