@@ -131,6 +131,7 @@ class Sources:
         while not self._stopping.is_set():
             started = time.monotonic()
             self._sweep_wanted.clear()
+            self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
             self._collectors.sweep.run()
             self._collectors.observer.refresh_containers()
             self._look_at_ourselves()
@@ -138,7 +139,6 @@ class Sources:
             self._collectors.sockets.look()
             self._note_problems()
             self._refresh_host()
-            self._refresh_node()
             if self._collectors.sweep.number == 1:
                 self._collectors.observer.watch_host_mounts()
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
