@@ -124,7 +124,7 @@ def test_refuses_a_bundle_with_too_many(host: Host) -> None:
     assert host.finder.find(build.declared(mounts=mounts)) == Unknown("too_large: more than 1024 bind mounts")
 
 
-@pytest.mark.parametrize("source", ["", "relative", "/" + "a/" * 600, "/nul\0", "/\udcff", "/\ud800"])
+@pytest.mark.parametrize("source", ["", "relative", "/" + "a/" * 600, "/nul\0", "/\udcff", "/" + chr(0xD800)])
 def test_raises_nothing_whatever_the_source(host: Host, source: str) -> None:
     assert isinstance(host.find(source), MountSource)
 
