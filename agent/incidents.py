@@ -26,7 +26,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from collectors.facts import ProcessKey
-from detectors.base import Family, Severity
+from detectors.base import Detector, Family, Severity, Tier
 
 WINDOW_NS = 15 * 60 * 1_000_000_000
 MAX_STORY = 64
@@ -58,6 +58,32 @@ JOINS: dict[str, frozenset[str]] = {
     "HW-311": frozenset({"HW-104", "HW-114", "HW-221"}),  # a bundle made to escape
 }
 """Which exposure is the way of which behaviours: the two are on one dimension. HW-308 is true of most containers."""
+
+INCIDENT = Detector(
+    id="HW-001",
+    name="incident",
+    family=Family.INCIDENT,
+    severity=Severity.MEDIUM,
+    techniques=(),
+    wants=(),
+    check=lambda _event, _view: iter(()),
+    weakest=Tier.POLL,
+    summary="Findings of one container make one story: it was opened, got worse, or has ended.",
+    benign=(
+        "What is honest in its findings is honest in the story: except those, and there is none.",
+        "A workload that uses what it was given on purpose (an agent of the node) makes a story one step worse.",
+    ),
+    misses=(
+        "Findings of several containers that belong together: each container has a story of its own.",
+        "What was told before an agent that was started anew: its stories begin again, under the same id.",
+    ),
+    advice=(
+        "Read hullwatch.incident.story from the top: what was given, what was done with it, what came of it.",
+        "Page people for this rule, and keep the single findings for those who look into it.",
+    ),
+    references=("https://attack.mitre.org/techniques/T1611/",),
+)
+"""What the alerts of incidents bear as their rule; it is no detector: the engine makes them of findings."""
 
 _STEPS = tuple(Severity)
 

@@ -52,8 +52,9 @@ class Pipeline:
         self._wanted_by: dict[type[Event], tuple[Detector, ...]] = {}
         self.use(detectors)
 
-    def use(self, detectors: Iterable[Detector]) -> None:
-        """Replace the enabled detectors."""
+    def use(self, detectors: Iterable[Detector], *, tells_incidents: bool = True) -> None:
+        """Replace the enabled detectors, and say whether incidents are told beside their findings."""
+        self._tells_incidents = tells_incidents
         self._detectors = tuple(detectors)
         self._wanted_by = {}
         for detector in self._detectors:
@@ -95,8 +96,8 @@ class Pipeline:
                     yield from self._tell(self.incidents.record(alert.incident, alert.chapter()), event)
 
     def _tell(self, changes: Iterable[IncidentChange], event: Event) -> Iterator[Alert]:
-        """The alerts of incidents that were opened, raised or closed."""
-        for change in changes:
+        """The alerts of incidents that were opened, raised or closed, unless they are turned off."""
+        for change in changes if self._tells_incidents else ():
             yield self._builder.build_incident(change, event, self._state)
 
     def _interested(self, kind: type[Event]) -> tuple[Detector, ...]:

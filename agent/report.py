@@ -9,29 +9,12 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
-from agent.incidents import Chapter, Incident, IncidentChange, Phase
+from agent.incidents import INCIDENT, Chapter, Incident, IncidentChange, Phase
 from agent.text import clipped, to_text, visible
 from collectors.confinement import Widening
 from collectors.events import Event, ProcessEvent
 from collectors.facts import Confinement, Container, HostBaseline, Process, ProcessKey
 from detectors.base import Confidence, Detector, EvidenceValue, Family, Finding, NodeView, Severity, Tier
-
-INCIDENT = Detector(
-    id="HW-001",
-    name="incident",
-    family=Family.INCIDENT,
-    severity=Severity.MEDIUM,
-    techniques=(),
-    wants=(),
-    check=lambda _event, _view: iter(()),
-    weakest=Tier.POLL,
-    summary="Findings of one container make one story: it was opened, got worse, or has ended.",
-    benign=(),
-    misses=(),
-    advice=(),
-    references=(),
-)
-"""What the alerts of incidents bear as their rule; the engine makes them, no detector does (``agent.incidents``)."""
 
 MAX_NAME = 128
 MAX_MESSAGE = 1024

@@ -86,9 +86,12 @@ class NodeState:
         self._cgroups: dict[bytes, str] = {}
         self._pending: dict[object, Event] = {}
         self._becoming: set[ProcessKey] = set()
+        self._asked: Process | None = None
+        self._answer: Member | Unknown | None = None
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. An event that is older than what is known already changes nothing."""
+        self._asked = None
         match event:
             case ProcessEvent():
                 self._observed(event)
@@ -118,7 +121,12 @@ class NodeState:
     # What detectors see ------------------------------------------------------------------------------------------
 
     def member(self, process: Process) -> Member | Unknown | None:
-        """See ``NodeView.member``."""
+        """See ``NodeView.member``. Dozens of detectors ask for the same task one after the other: answered once."""
+        if self._asked is not process:
+            self._asked, self._answer = process, self._member(process)
+        return self._answer
+
+    def _member(self, process: Process) -> Member | Unknown | None:
         record = self._record(process)
         if record is None or record.container_id is None or record.entry is None:
             return None

@@ -58,6 +58,12 @@ def test_an_incident_is_told_after_the_finding_that_opened_it() -> None:
     assert [each.alert_id for each in found[2].incident.story] == [found[0].id, found[1].id]
 
 
+def test_incidents_can_be_turned_off() -> None:
+    core = pipeline(TECHNIQUE)
+    core.use((TECHNIQUE,), tells_incidents=False)
+    assert told(list(core.feed(executed()))) == [("HW-223", None, Severity.MEDIUM)]
+
+
 def test_an_incident_is_raised_and_closed() -> None:
     core = pipeline(TECHNIQUE, DRIFT)
     opened = list(core.feed(executed()))
