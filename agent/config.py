@@ -37,9 +37,10 @@ def load_config(path: str | Path) -> Config:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(str(path), None, "", f"cannot be read: {error.strerror or error}") from error
+    from agent.incidents import INCIDENT
     from detectors.catalog import DETECTORS  # late: whoever only parses needs no detectors
 
-    return parse_config(raw, str(path), frozenset(each.id for each in DETECTORS))
+    return parse_config(raw, str(path), frozenset(each.id for each in (*DETECTORS, INCIDENT)))
 
 
 def parse_config(raw: bytes, file: str, known_rules: Collection[str]) -> Config:

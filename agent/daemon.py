@@ -24,6 +24,7 @@ from agent.config_schema import Config
 from agent.errors import ConfigError
 from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
+from agent.incidents import INCIDENT
 from agent.log import configure_log
 from agent.pipeline import Pipeline
 from agent.policy import Policy, load_warnings
@@ -89,6 +90,7 @@ class Agent:
             way_out.delivery,
             held_back=way_out.held_back,
         )
+        pipeline.use(self._enabled(self._config), tells_incidents=_tells_incidents(self._config))
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
@@ -196,10 +198,14 @@ class Agent:
             self._log.error("reload_refused", error=str(error))
             return False
         pipeline.policy = self._new_policy(config)
-        pipeline.use(self._enabled(config))
+        pipeline.use(self._enabled(config), tells_incidents=_tells_incidents(config))
         configure_log(config.log)
         self._log.info("reloaded", needs_restart=_needs_restart(self._config, config))
         return True
+
+
+def _tells_incidents(config: Config) -> bool:
+    return INCIDENT.id not in config.detectors.disabled
 
 
 def _needs_restart(old: Config, new: Config) -> list[str]:

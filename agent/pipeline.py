@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from agent import tally
 from agent.dedupe import Dedupe, Repeated
-from agent.incidents import Incidents
+from agent.incidents import IncidentChange, Incidents
 from agent.policy import Policy
 from agent.report import Alert, AlertBuilder
 from agent.state import NodeState
-from collectors.events import Event, ProcessEvent
-from detectors.base import Blind, Detector, Finding
+from collectors.events import AgentTrouble, Event, ProcessEvent, SweepDone, TroubleKind
+from detectors.base import Blind, Detector, Family, Finding
 
 
 @dataclass(slots=True)
@@ -65,8 +65,9 @@ class Pipeline:
         self._wanted_by: dict[type[Event], tuple[Detector, ...]] = {}
         self.use(detectors)
 
-    def use(self, detectors: Iterable[Detector]) -> None:
-        """Replace the enabled detectors."""
+    def use(self, detectors: Iterable[Detector], *, tells_incidents: bool = True) -> None:
+        """Replace the enabled detectors, and say whether incidents are told beside their findings."""
+        self._tells_incidents = tells_incidents
         self._detectors = tuple(detectors)
         self._wanted_by = {}
         for detector in self._detectors:
@@ -79,6 +80,8 @@ class Pipeline:
         for again in self._state.take_pending():
             if not _is_same_subject(event, again):
                 yield from self._judge(again)
+        if isinstance(event, SweepDone):
+            yield from self._tell(self.incidents.expire(event.at_ns), event)
 
     def state_counts(self) -> dict[str, int]:
         """How many of what the state holds."""
@@ -91,7 +94,10 @@ class Pipeline:
             try:
                 found = tuple(detector.check(event, self._state))
             except Exception as error:  # noqa: BLE001  one of the two broad catches: a detector's fault is counted
-                tally.count(counts.failures, f"{type(error).__name__}: {error}"[:200])
+                reason = f"{type(error).__name__}: {error}"[:200]
+                is_new = tally.count(counts.failures, reason) == 1
+                if is_new and detector.family is not Family.AGENT:
+                    yield from self._judge(AgentTrouble(event.at_ns, TroubleKind.DETECTOR_FAILED, detector.id, reason))
                 continue
             finally:
                 counts.checks += 1
@@ -102,6 +108,12 @@ class Pipeline:
                 elif (alert := self._raise(detector, each, event)) is not None:
                     counts.findings += 1
                     yield alert
+                    yield from self._tell(self.incidents.record(alert.incident, alert.chapter()), event)
+
+    def _tell(self, changes: Iterable[IncidentChange], event: Event) -> Iterator[Alert]:
+        """The alerts of incidents that were opened, raised or closed, unless they are turned off."""
+        for change in changes if self._tells_incidents else ():
+            yield self._builder.build_incident(change, event, self._state)
 
     def _interested(self, kind: type[Event]) -> tuple[Detector, ...]:
         known = self._wanted_by.get(kind)
@@ -120,7 +132,7 @@ class Pipeline:
         told = self.dedupe.judge(detector.id, finding, (each.key for each in ancestors))
         if isinstance(told, Repeated):
             return None
-        incident = self.incidents.assign(finding.container_id, event.at_ns)
+        incident = self.incidents.assign(finding.container_id, event.at_ns, finding.subject)
         return self._builder.build(detector, finding, event, self._state, incident, told.repeats)
 
 

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
-from agent.incidents import Incident
+from agent.incidents import INCIDENT, Chapter, Incident, IncidentChange, Phase
 from agent.text import clipped, to_text, visible
 from collectors.confinement import Widening
 from collectors.events import Event, ProcessEvent
@@ -42,6 +42,7 @@ class Alert:
     ``sequence`` is the builder's number. ``at_ns`` is when it happened, ``created_ns`` when the agent read it.
     ``observed`` and ``baseline`` are set for drift: the confinement of the process, and that of the container's first
     process. ``subject`` is set also where ``process`` is no longer known. ``ancestors`` begin with the parent.
+    ``phase`` is set for alerts that tell of the incident itself.
     """
 
     id: str
@@ -68,6 +69,20 @@ class Alert:
     node: HostBaseline
     host: HostFacts
     agent_version: str
+    phase: Phase | None = None
+
+    def chapter(self) -> Chapter:
+        """The alert as a part of its incident's story."""
+        return Chapter(
+            at_ns=self.at_ns,
+            alert_id=self.id,
+            rule_id=self.detector.id,
+            rule_name=self.detector.name,
+            family=self.detector.family,
+            severity=self.severity,
+            reason=self.reason,
+            pid=self.subject.pid if self.subject is not None else None,
+        )
 
 
 class AlertBuilder:
@@ -101,6 +116,12 @@ class AlertBuilder:
             sequence=self.next_sequence(),
             host=self._host,
             agent_version=self._agent_version,
+        )
+
+    def build_incident(self, change: IncidentChange, event: Event, view: NodeView) -> Alert:
+        """The next alert, of an incident."""
+        return build_incident(
+            change, event, view, sequence=self.next_sequence(), host=self._host, agent_version=self._agent_version
         )
 
     def next_sequence(self) -> int:
@@ -152,6 +173,44 @@ def build_alert(
         node=view.host,
         host=host,
         agent_version=agent_version,
+    )
+
+
+def build_incident(
+    change: IncidentChange, event: Event, view: NodeView, *, sequence: int, host: HostFacts, agent_version: str
+) -> Alert:
+    """The alert that tells of an incident; that one is closed is no more than information."""
+    incident, phase = change.incident, change.phase
+    container = view.container(incident.container_id) if incident.container_id is not None else None
+    rules = ", ".join(dict.fromkeys(f"{each.rule_id} {each.rule_name}" for each in incident.story))
+    reason = f"an incident was {phase.value}, {incident.severity.name.lower()}: {incident.why}; its findings: {rules}"
+    finding = Finding(reason, incident.container_id)
+    return Alert(
+        id=alert_id(event.at_ns, sequence, view.host.boot_id),
+        sequence=sequence,
+        at_ns=event.at_ns,
+        created_ns=event.at_ns,
+        detector=INCIDENT,
+        severity=Severity.INFO if phase is Phase.CLOSED else incident.severity,
+        confidence=Confidence.LIKELY,
+        message=clipped(_sentence(finding, container, None, visible(reason)), MAX_MESSAGE),
+        reason=clipped(visible(reason), MAX_MESSAGE),
+        subject=None,
+        process=None,
+        ancestors=(),
+        container=container,
+        container_id=incident.container_id,
+        evidence=(),
+        widened=(),
+        observed=None,
+        baseline=None,
+        tier=view.tier,
+        incident=incident,
+        repeats=0,
+        node=view.host,
+        host=host,
+        agent_version=agent_version,
+        phase=phase,
     )
 
 

@@ -21,14 +21,18 @@ from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
 from collectors.errors import CollectorError
-from collectors.events import Event, HostSeen
+from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKind
 from collectors.host import refresh_baseline
+from collectors.node.reader import read_node
+from collectors.node_facts import NodeFacts
+from collectors.proc.tracer import read_tracer
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
+NODE_REFRESH_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -55,11 +59,14 @@ class Sources:
         self._config = config
         self._collectors = collectors
         self._emit = emit
+        self._tracer = 0
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
         self._host = collectors.host
         self._host_refreshed = time.monotonic()
+        self._node: NodeFacts | None = None
+        self._node_due = time.monotonic()
         self._connector: ConnectorSource | None = None
         self._docker: DockerMetadata | None = None
         self._others: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
@@ -124,6 +131,7 @@ class Sources:
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
         self._collectors.observer.forget_what_was_told()
+        self._collectors.values.tell_again_at_next_look()
         self._sweep_wanted.set()
 
     def stop(self) -> None:
@@ -144,13 +152,24 @@ class Sources:
         while not self._stopping.is_set():
             started = time.monotonic()
             self._sweep_wanted.clear()
+            self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
             self._collectors.sweep.run()
             self._collectors.observer.refresh_containers()
+            self._look_at_ourselves()
+            self._collectors.values.look()
+            self._collectors.sockets.look()
             self._note_problems()
             self._refresh_host()
             if self._collectors.sweep.number == 1:
                 self._collectors.observer.watch_host_mounts()
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
+
+    def _look_at_ourselves(self) -> None:
+        """Whether somebody has taken hold of us since the last pass."""
+        tracer = read_tracer(self._collectors.roots.proc)
+        if tracer and tracer != self._tracer:
+            self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, "agent", "TracerPid", tracer))
+        self._tracer = tracer
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""
@@ -161,6 +180,16 @@ class Sources:
         if host != self._host:
             self._host = host
             self._emit(HostSeen(time.time_ns(), host))
+
+    def _refresh_node(self) -> None:
+        """At start and every five minutes: how the node's daemons and its kernel are configured."""
+        if time.monotonic() < self._node_due:
+            return
+        self._node_due = time.monotonic() + NODE_REFRESH_SECONDS
+        node = read_node(self._collectors.roots, self._host)
+        if node != self._node:
+            self._node = node
+            self._emit(NodeSeen(time.time_ns(), node))
 
     def _docker_changed(self, status: SourceStatus) -> None:
         """Say how the Docker API does; that there is no engine is worth a line only where one was asked for."""
@@ -197,5 +226,7 @@ class Sources:
 
     def _failed(self, name: str, error: Exception, pause: float) -> None:
         reason = f"{type(error).__name__}: {error}"[:200]
-        if tally.count(self.health[name].failures, reason) == 1:
+        is_new = tally.count(self.health[name].failures, reason) == 1
+        self._emit(AgentTrouble(time.time_ns(), TroubleKind.SENSOR_LOST, name, reason))
+        if is_new:
             self._log.error("source_failed", source=name, error=reason, again_in_seconds=pause, exc_info=error)

@@ -171,6 +171,11 @@ class NodeState:
         record = self._records.get(key.pid)
         return record.process if record is not None and record.process.key == key else None
 
+    def process_by_pid(self, pid: int) -> Process | None:
+        """See ``NodeView.process_by_pid``."""
+        record = self._records.get(pid)
+        return record.process if record is not None else None
+
     def parent(self, process: Process) -> Process | None:
         """See ``NodeView.parent``."""
         record = self._record(process)

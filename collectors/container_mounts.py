@@ -18,8 +18,8 @@ from collectors.containers.registry import ContainerRegistry
 from collectors.errors import CollectorError
 from collectors.events import Event, MountNamespaceGone, MountTable
 from collectors.facts import (
+    Connection,
     Descriptor,
-    DescriptorKind,
     Executable,
     HostBaseline,
     Layer,
@@ -31,10 +31,12 @@ from collectors.facts import (
 from collectors.host import Roots
 from collectors.layers import layer_of
 from collectors.mountwatch import MountWatch
+from collectors.notable import is_notable, shared_streams
 from collectors.proc.process import ProcessReader
 
 MAX_TABLES = 4096
 MAX_LAYERS = 8192
+MAX_CONNECTIONS = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +45,7 @@ class _Table:
 
     mounts: tuple[Mount, ...]
     mnt_ids: frozenset[int]
+    proc_mnt_ids: frozenset[int]
     root_id: int
     version: int
 
@@ -68,6 +71,7 @@ class ContainerMounts:
         self._namespace_of: dict[str, int] = {}  # by container id: the first one that is not the host's
         self._tasks_in: dict[int, int] = {}
         self._layers: dict[tuple[str, Executable, int], Layer | Unknown] = {}
+        self._connections: dict[tuple[int | Unknown, int], Connection | None] = {}
         self._versions = itertools.count(1)
 
     def watch_with(self, mount_watch: MountWatch) -> None:
@@ -97,7 +101,10 @@ class ContainerMounts:
         if known is None and len(self._tables) >= MAX_TABLES:
             self._tables.pop(next(iter(self._tables)))
         mnt_ids = frozenset(mount.mnt_id for mount in event.mounts)
-        self._tables[event.mnt_namespace] = _Table(event.mounts, mnt_ids, root.mnt_id, next(self._versions))
+        proc_mnt_ids = frozenset(mount.mnt_id for mount in event.mounts if mount.fs_type == b"proc")
+        self._tables[event.mnt_namespace] = _Table(
+            event.mounts, mnt_ids, proc_mnt_ids, root.mnt_id, next(self._versions)
+        )
         self._emit(event)
 
     def has_tasks(self, namespace: int) -> bool:
@@ -134,24 +141,30 @@ class ContainerMounts:
         return replace(process, executable=replace(executable, layer=self._layer(executable, table, container_id)))
 
     def with_notable_descriptors(self, process: Process) -> Process:
-        """Keep the descriptors that stand outside the task's mount table, and those of namespaces and block devices.
-
-        A busy server opens and closes its own files and sockets all the time; those are nobody's business.
-        """
+        """Keep the descriptors that somebody may have to judge (``collectors.notable``)."""
         namespace = process.confinement.namespaces.mnt
         table = self._tables.get(namespace) if isinstance(namespace, int) else None
         if table is None or isinstance(process.descriptors, Unknown):
             return process
-        kept = tuple(each for each in process.descriptors if self._is_notable(each, table))
-        return replace(process, descriptors=kept)
+        kept = tuple(
+            each
+            for each in process.descriptors
+            if is_notable(each, self._host, mnt_ids=table.mnt_ids, proc_mnt_ids=table.proc_mnt_ids)
+        )
+        return replace(process, descriptors=kept + self._connected_streams(process))
 
-    def _is_notable(self, descriptor: Descriptor, table: _Table) -> bool:
-        if descriptor.kind in (DescriptorKind.NAMESPACE, DescriptorKind.BLOCK_DEVICE):
-            return True
-        if descriptor.kind not in (DescriptorKind.DIRECTORY, DescriptorKind.FILE):
-            return False
-        place = descriptor.place
-        return place.mnt_id not in table.mnt_ids and place.file.device not in self._host.internal_devices
+    def _connected_streams(self, process: Process) -> tuple[Descriptor, ...]:
+        """Standard streams that are one network connection; what a socket is, is asked once."""
+        streams = shared_streams(process.descriptors)
+        if not streams:
+            return ()
+        question = (process.confinement.namespaces.net, streams[0].place.file.inode)
+        if question not in self._connections:
+            if len(self._connections) >= MAX_CONNECTIONS:
+                self._connections.clear()
+            self._connections[question] = self._reader.read_connection(process.key.pid, question[1])
+        connection = self._connections[question]
+        return () if connection is None else tuple(replace(each, connection=connection) for each in streams)
 
     def _layer(self, executable: Executable, table: _Table | None, container_id: str) -> Layer | Unknown:
         """Asked once for each program of a container: the answer hangs on its file, its last change and the table."""

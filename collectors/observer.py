@@ -32,7 +32,7 @@ from collectors.events import (
     Ptrace,
     Seen,
 )
-from collectors.facts import HostBaseline, Process, ProcessKey, Unknown
+from collectors.facts import DeclaredMount, HostBaseline, Process, ProcessKey, Unknown
 from collectors.host import Roots
 from collectors.mountwatch import MountWatch
 from collectors.proc.process import ProcessReader
@@ -198,6 +198,18 @@ class Observer:
     def tracked(self, pid: int) -> Tracked | None:
         """What is remembered of a process."""
         return self._tracked.get(pid)
+
+    def told_processes(self) -> tuple[tuple[str | None, Process], ...]:
+        """Every task that was told, with its container's id where it has one."""
+        with self._lock:
+            return tuple((each.container_id, each.told) for each in self._tracked.values() if each.told is not None)
+
+    def declared_mounts(self, container_id: str) -> tuple[DeclaredMount, ...]:
+        """The mounts that the container's bundle declares; none where it is not known."""
+        container = self._registry.get(container_id)
+        if container is None or isinstance(container.declared, Unknown):
+            return ()
+        return container.declared.mounts
 
     def tracked_pids(self) -> tuple[int, ...]:
         """Everything that is remembered, threads included."""

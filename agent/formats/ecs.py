@@ -55,6 +55,7 @@ _CATEGORIES = {
     Family.TECHNIQUE: (["intrusion_detection", "process"], ["info"]),
     Family.EXPOSURE: (["intrusion_detection", "configuration"], ["info"]),
     Family.AGENT: (["host"], ["info"]),
+    Family.INCIDENT: (["intrusion_detection"], ["info"]),
 }
 
 
@@ -324,9 +325,37 @@ def _hullwatch(alert: Alert) -> Record:
             "container": None if alert.baseline is None else _confinement(_Same((alert.baseline, alert.node))),
         },
         "ancestors": [_ancestor(_Same((each, alert.node))) for each in alert.ancestors],
-        "incident": {"id": alert.incident.id},
+        "incident": _incident(alert),
         "repeats": alert.repeats,
         "raw": [{"field": field, "base64": text} for field, text in _raw(alert)],
+    }
+
+
+def _incident(alert: Alert) -> Record:
+    """The id of the story; of an alert that tells of it, all of it in the order in which it happened."""
+    incident = alert.incident
+    if alert.phase is None:
+        return {"id": incident.id}
+    return {
+        "id": incident.id,
+        "phase": alert.phase.value,
+        "severity": int(incident.severity),
+        "why": clipped(valid(incident.why), MAX_TEXT),
+        "start": timestamp(incident.first_ns),
+        "end": timestamp(incident.last_ns),
+        "findings": incident.findings,
+        "story": [
+            {
+                "timestamp": timestamp(each.at_ns),
+                "alert_id": each.alert_id,
+                "rule_id": each.rule_id,
+                "rule_name": each.rule_name,
+                "severity": int(each.severity),
+                "reason": each.reason,
+                "pid": each.pid,
+            }
+            for each in incident.story
+        ],
     }
 
 

@@ -70,6 +70,21 @@ def test_first_process_belongs_by_its_cgroup() -> None:
     assert member.frame.given_mounts == frozenset(each.mnt_id for each in build.mount_table())
 
 
+def test_process_is_found_by_its_pid_while_it_lives() -> None:
+    state = with_container()
+    assert state.process_by_pid(900) == build.host_process(900)
+    state.apply(Exit(NOW, build.key(900)))
+    assert state.process_by_pid(900) is None
+
+
+def test_the_same_question_has_another_answer_after_an_event() -> None:
+    state = with_container()
+    first = build.first_process()
+    assert member_of(state, first).container.name == "web-1"
+    state.apply(ContainerSeen(NOW, build.container(name="renamed")))
+    assert member_of(state, first).container.name == "renamed"
+
+
 def test_host_process_belongs_to_no_container() -> None:
     state = with_container()
     assert state.member(build.host_process(900)) is None

@@ -207,7 +207,9 @@ def test_without_ack_waits_until_the_receiver_has_the_bytes() -> None:
     with ScriptedReceiver([lambda connection: got.append(read(connection))]) as receiver:
         sink = sink_for(receiver, ack=False)
         sink.send(BATCH)
-        time.sleep(0.05)
+        deadline = time.monotonic() + 5
+        while not got and time.monotonic() < deadline:
+            time.sleep(0.01)
     assert "chunk" not in got[0][2]
 
 
