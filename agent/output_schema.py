@@ -78,9 +78,7 @@ class SinkConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True,
 
     name: Annotated[
         SinkName,
-        Meta(
-            description="Name of the sink in health, metrics and outbox. Another name is another sink: it starts anew."
-        ),
+        Meta(description="Name of the sink in health, metrics and outbox; another name is another sink."),
     ]
     min_severity: Annotated[SeverityName, Meta(description="Alerts below this severity are not sent.")] = "info"
     timeout_seconds: Annotated[

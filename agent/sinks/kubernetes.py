@@ -110,6 +110,7 @@ class KubernetesSink:
         """Close the client's connections."""
         if self._client is not None:
             self._client.api_client.close()
+            self._client.api_client.rest_client.pool_manager.clear()
             self._client = None
 
     def _create(self, body: Record) -> None:

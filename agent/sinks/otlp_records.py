@@ -1,6 +1,6 @@
 """Alerts as OpenTelemetry log records: which of an alert's facts is called what there. Pure.
 
-Names: OpenTelemetry semantic conventions 1.37 (registries ``container``, ``host``, ``k8s``, ``os``, ``process``,
+Names: OpenTelemetry semantic conventions (registries ``container``, ``host``, ``k8s``, ``os``, ``process``,
 ``security-rule``, ``service``); a fact that they have no name for keeps its name in ECS, which merges with them. What
 stands under ``hullwatch`` is one attribute each, with its structure. The body is the sentence.
 """
@@ -30,7 +30,7 @@ _RESOURCE = {
     "host.os.name": "os.name",
     "host.os.version": "os.version",
     "host.os.full": "os.description",
-    "host.os.kernel": "os.kernel.release",
+    "host.os.kernel": "host.os.kernel",
     "agent.version": "service.version",
     "agent.id": "service.instance.id",
 }

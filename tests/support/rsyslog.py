@@ -77,7 +77,7 @@ class Rsyslog:
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
-            if ready.exists() if ready is not None else _listens(self.port):
+            if _takes(ready) if ready is not None else _listens(self.port):
                 return
             time.sleep(0.02)
         self.__exit__(None, None, None)
@@ -87,6 +87,15 @@ class Rsyslog:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _takes(path: Path) -> bool:
+    """Somebody listens on the unix socket, a stream or a datagram one; that it exists says only that it was bound."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_UNIX, kind) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                return True
+    return False
 
 
 def _free_port() -> int:

@@ -123,10 +123,10 @@ def test_a_session_runs_an_exchange_once_more_on_a_new_connection() -> None:
 
 
 def test_a_session_keeps_no_connection_after_an_error() -> None:
-    def exchange(_: Connection) -> None:
-        raise SinkError("siem", "strange")
+    def exchange(connection: Connection) -> None:
+        raise SinkError("siem", f"strange: {connection.receive(1)!r}")
 
-    with ScriptedReceiver([lambda connection: connection.recv(1)] * 2) as receiver:
+    with ScriptedReceiver([lambda connection: connection.sendall(b"!")] * 2) as receiver:
         connector = Connector("siem", parse_address(receiver.address), TlsConfig())
         session = Session("siem", connector.open, 2.0)
         for _ in range(2):
@@ -139,3 +139,25 @@ def test_a_directory_is_no_certificate(tmp_path: Path) -> None:
     connector = Connector("siem", Target("tls", "a", 1), TlsConfig(ca_file=str(tmp_path)))
     with pytest.raises(SinkError, match="cannot be used"):
         connector.check()
+
+
+def test_bytes_that_the_receiver_read_are_taken_though_it_closed() -> None:
+    with ScriptedReceiver([lambda connection: connection.recv(5)] * 2) as receiver:
+        for _ in range(2):
+            connection = opened(receiver)
+            connection.sendall(b"12345")
+            time.sleep(0.05)
+            connection.wait_until_taken()
+            assert not connection.is_idle()
+            connection.close()
+
+
+@pytest.mark.parametrize("is_unix", [False, True])
+def test_bytes_that_the_receiver_left_unread_are_not_taken(is_unix: bool, socket_path: str) -> None:
+    with ScriptedReceiver([lambda connection: connection.recv(5)], path=socket_path if is_unix else None) as receiver:
+        connection = opened(receiver)
+        connection.sendall(b"x" * 100_000)
+        time.sleep(0.1)
+        with pytest.raises(SinkError, match="closed the connection: Connection reset by peer"):
+            connection.wait_until_taken()
+        connection.close()
