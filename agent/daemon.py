@@ -174,5 +174,5 @@ class Agent:
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
     """The parts of the configuration that differ and are read at start only."""
-    parts = ("sensor", "sweep", "netlink", "containers", "output", "roots", "limits")
+    parts = ("sensor", "sweep", "ebpf", "netlink", "containers", "output", "roots", "limits")
     return [part for part in parts if getattr(old, part) != getattr(new, part)]
