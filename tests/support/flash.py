@@ -60,6 +60,12 @@ ACTS: dict[str, Callable[[int], None]] = {
 }
 
 
+def say(line: str) -> None:
+    """A line for whoever started the container."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Perform the act as often as was asked for."""
     act, count, victim = ACTS[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3])
@@ -71,12 +77,12 @@ def main() -> None:
             try:
                 act(victim)
             except OSError as error:
-                print(f"failed {error}", flush=True)
+                say(f"failed {error}")
             os._exit(0)
         os.waitpid(child, 0)
-        print(f"{child} {time.monotonic_ns() - started}", flush=True)
+        say(f"{child} {time.monotonic_ns() - started}")
         time.sleep(PAUSE_SECONDS)
-    print("done", flush=True)
+    say("done")
     time.sleep(1)
 
 
