@@ -26,6 +26,7 @@ from collectors.events import (
     Exit,
     Fork,
     HostSeen,
+    MountNamespaceGone,
     MountTable,
     ProcessEvent,
     Seen,
@@ -86,9 +87,11 @@ class NodeState:
         self._cgroups: dict[bytes, str] = {}
         self._pending: dict[object, Event] = {}
         self._becoming: set[ProcessKey] = set()
+        self._resolved: tuple[Process, Member | Unknown | None] | None = None
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. An event that is older than what is known already changes nothing."""
+        self._resolved = None
         match event:
             case ProcessEvent():
                 self._observed(event)
@@ -102,6 +105,8 @@ class NodeState:
                 self._container_gone(event.container_id)
             case MountTable():
                 self._mounted(event)
+            case MountNamespaceGone():
+                self._mounts.pop(event.mnt_namespace, None)
             case HostSeen():
                 self.host = event.host
             case SweepDone():
@@ -118,7 +123,12 @@ class NodeState:
     # What detectors see ------------------------------------------------------------------------------------------
 
     def member(self, process: Process) -> Member | Unknown | None:
-        """See ``NodeView.member``."""
+        """See ``NodeView.member``. Every detector asks for the event's process, so the last answer is kept."""
+        if self._resolved is None or self._resolved[0] is not process:
+            self._resolved = (process, self._member(process))
+        return self._resolved[1]
+
+    def _member(self, process: Process) -> Member | Unknown | None:
         record = self._record(process)
         if record is None or record.container_id is None or record.entry is None:
             return None
@@ -403,8 +413,6 @@ class NodeState:
         for path in state.container.cgroup_paths:
             if self._cgroups.get(path) == state.container.id:
                 del self._cgroups[path]
-        if state.first is not None and isinstance(state.first.confinement.namespaces.mnt, int):
-            self._mounts.pop(state.first.confinement.namespaces.mnt, None)
 
     def _first(self, state: ContainerState) -> Process | Unknown:
         return state.first if state.first is not None else Unknown("not_read: the first process was not seen")

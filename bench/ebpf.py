@@ -53,6 +53,7 @@ def _slowdowns(config: Path) -> None:
     off: dict[str, list[float]] = {}
     on: dict[str, list[float]] = {}
     cpu: list[float] = []
+    rss = 0.0
     with ThrowawayContainer(STORM, arguments) as container:
         for number in range(2 * ROUNDS):
             if number % 2 == 0:
@@ -67,11 +68,11 @@ def _slowdowns(config: Path) -> None:
                 idle = _idle_cpu(process, time.monotonic() - started)
                 cpu.append((after.user + after.system - before.user - before.system) - idle)
                 rss = process.memory_info().rss / 2**20
-    for name in off:
-        best_off, best_on = min(off[name]), min(on[name])
+    for name, times in off.items():
+        best_off, best_on = min(times), min(on[name])
         print(
             f"{name:34} off {best_off:7.3f} s, on {best_on:7.3f} s, ratio {best_on / best_off:5.2f} "
-            f"(medians {statistics.median(on[name]) / statistics.median(off[name]):5.2f})"
+            f"(medians {statistics.median(on[name]) / statistics.median(times):5.2f})"
         )
     print(
         f"agent's CPU over the rounds          {statistics.median(cpu) * 1e3 / EXECS * 1000:7.2f} ms per 1,000 boring "

@@ -109,6 +109,13 @@ class MountTable(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MountNamespaceGone(Event):
+    """No task that we know of is in that mount namespace any more: the kernel may give its inode to another."""
+
+    mnt_namespace: int
+
+
+@dataclass(frozen=True, slots=True)
 class HostSeen(Event):
     """The host's baseline changed in what its upkeep may change (``collectors.host.refresh_baseline``)."""
 

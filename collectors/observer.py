@@ -12,12 +12,12 @@ Bounded: ``limit`` processes are remembered; more are told again at every look, 
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from collectors.bounded import unknown
+from collectors.container_mounts import ContainerMounts
 from collectors.containers.registry import ContainerRegistry
 from collectors.errors import CollectorError
 from collectors.events import (
@@ -33,48 +33,25 @@ from collectors.events import (
     Ptrace,
     Seen,
 )
-from collectors.facts import (
-    CgroupMembership,
-    Descriptor,
-    DescriptorKind,
-    Executable,
-    HostBaseline,
-    Layer,
-    Mount,
-    Process,
-    ProcessKey,
-    Unknown,
-)
+from collectors.facts import CgroupMembership, HostBaseline, Process, ProcessKey, Unknown
 from collectors.host import Roots
-from collectors.layers import layer_of
 from collectors.mountwatch import MountWatch
 from collectors.proc.process import ProcessReader
 
-MAX_TABLES = 4096
 MAX_OUTER_PARENTS = 4096
-MAX_LAYERS = 8192
 
 
 @dataclass(slots=True, eq=False)
 class Tracked:
     """What was last told of a task. ``container_id`` is sticky and inherited; the sweep looks closer at who bears one.
 
-    ``told`` is ``None`` after a fork nobody has looked at yet.
+    ``told`` is ``None`` after a fork nobody has looked at yet. ``mnt_namespace`` is kept for tasks of containers.
     """
 
     key: ProcessKey
     told: Process | None
     container_id: str | None
-
-
-@dataclass(slots=True, eq=False)
-class Table:
-    """The last mount table of a namespace; ``mnt_ids`` for a quick look-up, ``version`` never comes again."""
-
-    mounts: tuple[Mount, ...]
-    mnt_ids: frozenset[int]
-    root_id: int | None
-    version: int
+    mnt_namespace: int | None
 
 
 class Observer:
@@ -95,24 +72,19 @@ class Observer:
         self.counts = {"looks": 0, "told": 0, "gone_before_looked": 0, "not_remembered": 0}
         self._reader = reader
         self._registry = registry
-        self._mount_watch: MountWatch | None = None
         self._host = host
-        self._roots = roots
         self._emit = emit
         self._clock_ns = clock_ns
         self._descriptors = descriptors
         self._limit = limit
         self._tracked: dict[int, Tracked] = {}
-        self._tables: dict[int, Table] = {}
-        self._container_namespace: dict[str, int] = {}
-        self._versions = itertools.count(1)
+        self._mounts = ContainerMounts(reader, registry, host, roots, emit)
         self._outer_parents: dict[int, None] = {}
-        self._layers: dict[tuple[str, Executable, int], Layer | Unknown] = {}
         self._lock = threading.Lock()
 
     def watch_mounts_with(self, mount_watch: MountWatch) -> None:
         """Have every mount namespace that is met watched from now on."""
-        self._mount_watch = mount_watch
+        self._mounts.watch_with(mount_watch)
 
     def watch_host_mounts(self) -> None:
         """Tell the host's own mount table, and have it watched, through the first process that shows it."""
@@ -120,8 +92,7 @@ class Observer:
             for tracked in self._tracked.values():
                 namespace = tracked.told.confinement.namespaces.mnt if tracked.told is not None else None
                 if isinstance(namespace, int) and namespace == self._host.namespaces.mnt:
-                    if self._mount_watch is not None:
-                        self._mount_watch.watch(namespace, tracked.key, None)
+                    self._mounts.watch(namespace, tracked.key, None)
                     return
 
     # What the process connector tells ------------------------------------------------------------------------------
@@ -145,8 +116,8 @@ class Observer:
                 start_ticks = self._reader.read_stat(child_pid).start_ticks
             except CollectorError:
                 start_ticks = self._ticks(at_ns)
-            child = Tracked(ProcessKey(child_pid, start_ticks), None, parent.container_id)
-            self._remember(child)
+            child = Tracked(ProcessKey(child_pid, start_ticks), None, parent.container_id, parent.mnt_namespace)
+            self._remember(child, at_ns)
             self._emit(Fork(at_ns, parent.key, child.key))
 
     def executed(self, pid: int, at_ns: int) -> None:
@@ -183,6 +154,8 @@ class Observer:
             del self._tracked[pid]
             self._outer_parents.pop(pid, None)
             self._emit(Exit(at_ns, tracked.key))
+            if tracked.mnt_namespace is not None:
+                self._mounts.left(tracked.mnt_namespace, at_ns)
 
     # What the eBPF sensor tells ------------------------------------------------------------------------------------
 
@@ -203,7 +176,9 @@ class Observer:
         with self._lock:
             known = self._tracked.get(child.pid)
             if known is None or known.key != child:
-                self._remember(Tracked(child, None, container_id))
+                before = self._tracked.get(ancestor.pid)
+                namespace = before.mnt_namespace if before is not None and before.key == ancestor else None
+                self._remember(Tracked(child, None, container_id, namespace), at_ns)
                 self._emit(Fork(at_ns, ancestor, child))
 
     def ended(self, key: ProcessKey, at_ns: int) -> None:
@@ -214,6 +189,8 @@ class Observer:
                 del self._tracked[key.pid]
                 self._outer_parents.pop(key.pid, None)
             self._emit(Exit(at_ns, key))
+            if tracked is not None and tracked.key == key and tracked.mnt_namespace is not None:
+                self._mounts.left(tracked.mnt_namespace, at_ns)
 
     def parent_of(self, pid: int) -> int:
         """The parent's pid of a process that lives, else 0."""
@@ -242,7 +219,7 @@ class Observer:
         """A mount table changed, or could not be read."""
         with self._lock:
             if isinstance(event, MountTable):
-                self._mounted(event)
+                self._mounts.taken(event)
             else:
                 self._emit(event)
 
@@ -267,7 +244,7 @@ class Observer:
                 self._emit(ContainerSeen(self._clock_ns(), container))
             live = {tracked.container_id for tracked in self._tracked.values() if tracked.container_id is not None}
             for container_id in self._registry.expire(live):
-                self._container_namespace.pop(container_id, None)
+                self._mounts.container_gone(container_id)
                 self._emit(ContainerGone(self._clock_ns(), container_id))
 
     def tracked(self, pid: int) -> Tracked | None:
@@ -317,7 +294,8 @@ class Observer:
             before = None
         container_id = self._container(process, before, at_ns, is_exec=is_exec)
         if container_id is not None:
-            if not wanted and (is_exec or before is None) and self._came_from_outside(process):
+            may_enter = self._may_enter(process, before, is_exec=is_exec)
+            if may_enter and not wanted:
                 # What the runtime handed over is judged with all that follows.
                 tid = process.key.pid
                 again = self._read(process.thread_of.pid if process.thread_of else tid, tid, self._descriptors)
@@ -328,15 +306,16 @@ class Observer:
                 elif again is not None and again.key == process.key:
                     process = replace(process, descriptors=again.descriptors)
                 wanted = 0 if isinstance(process.descriptors, Unknown) else self._descriptors
-            process = self._with_layer(process, container_id, at_ns)
-            if before is None:
-                self._watch_mounts(process, container_id)
+            process = self._mounts.with_layer(process, container_id, at_ns, is_table_old=may_enter)
         told = before.told if before is not None else None
         if wanted:
-            process = self._with_notable_descriptors(process)
+            process = self._mounts.with_notable_descriptors(process)
         elif told is not None and not isinstance(told.descriptors, Unknown):
             process = replace(process, descriptors=told.descriptors)
-        self._remember(Tracked(process.key, told, container_id))
+        namespace = self._mounts.own_namespace(process) if container_id is not None else None
+        if before is None and namespace is not None:
+            self._mounts.watch(namespace, process.key, container_id)
+        self._remember(Tracked(process.key, told, container_id, namespace), at_ns)
         return process
 
     def _read(self, pid: int, tid: int | None, descriptors: int) -> Process | None:
@@ -347,124 +326,39 @@ class Observer:
             self.counts["gone_before_looked"] += 1
             return None
 
-    def _came_from_outside(self, process: Process) -> bool:
-        """Its parent is in no container: the runtime sent it in."""
+    def _may_enter(self, process: Process, before: Tracked | None, *, is_exec: bool) -> bool:
+        """The runtime sent it in (its parent is in no container), and it runs something new: the container is built."""
+        told = before.told if before is not None else None
+        if told is not None and not is_exec and told.image_mark == process.image_mark:
+            return False
+        return self._parents_container(process) is None
+
+    def _parents_container(self, process: Process) -> str | None:
         parent = self._tracked.get(process.thread_of.pid if process.thread_of is not None else process.parent_pid)
-        return parent is None or parent.container_id is None
+        return parent.container_id if parent is not None else None
 
     def _container(self, process: Process, before: Tracked | None, at_ns: int, *, is_exec: bool) -> str | None:
         """The container of a task: the one it had, else its parent's, else its cgroup's; told first when it is new."""
-        cgroups = process.confinement.cgroups
+        inherited = self._parents_container(process)
         owner = None
-        if not isinstance(cgroups, Unknown):
-            owner = self._registry.owner(cgroups)
-            if before is None or before.told is None or is_exec:
+        cgroups = process.confinement.cgroups
+        if inherited is None and not isinstance(cgroups, Unknown):
+            if before is None or is_exec:
                 container = self._registry.notice(cgroups, process.key.pid)
                 if container is not None:
                     self._emit(ContainerSeen(at_ns, container))
-                    owner = self._registry.owner(cgroups)
+            owner = self._registry.owner(cgroups)
+            if owner is not None:
+                self._note_outer_parent(process.parent_pid)
         if before is not None and before.container_id is not None:
             return before.container_id
-        parent = self._tracked.get(process.thread_of.pid if process.thread_of is not None else process.parent_pid)
-        if parent is not None and parent.container_id is not None:
-            return parent.container_id
-        if owner is not None:
-            self._note_outer_parent(process.parent_pid)
-        return owner
+        return inherited or owner
 
     def _note_outer_parent(self, pid: int) -> None:
         """Whoever has a child in a container without being in one: a shim. Bounded, the oldest is forgotten."""
         self._outer_parents[pid] = None
         if len(self._outer_parents) > MAX_OUTER_PARENTS:
             del self._outer_parents[next(iter(self._outer_parents))]
-
-    def _with_notable_descriptors(self, process: Process) -> Process:
-        """Keep the descriptors that stand outside the task's mount table, and those of namespaces and block devices.
-
-        A busy server opens and closes its own files and sockets all the time; those are nobody's business.
-        """
-        namespace = process.confinement.namespaces.mnt
-        table = self._tables.get(namespace) if isinstance(namespace, int) else None
-        if table is None or isinstance(process.descriptors, Unknown):
-            return process
-        kept = tuple(each for each in process.descriptors if self._is_notable(each, table))
-        return replace(process, descriptors=kept)
-
-    def _is_notable(self, descriptor: Descriptor, table: Table) -> bool:
-        if descriptor.kind in (DescriptorKind.NAMESPACE, DescriptorKind.BLOCK_DEVICE):
-            return True
-        if descriptor.kind not in (DescriptorKind.DIRECTORY, DescriptorKind.FILE):
-            return False
-        place = descriptor.place
-        return place.mnt_id not in table.mnt_ids and place.file.device not in self._host.internal_devices
-
-    def _with_layer(self, process: Process, owner: str, at_ns: int) -> Process:
-        """Judge where the executable comes from, by the container's mount table (read anew when it lacks the mount)."""
-        executable = process.executable
-        namespace = process.confinement.namespaces.mnt
-        if isinstance(namespace, Unknown):
-            return process
-        place = executable.place if isinstance(executable, Executable) else executable
-        wanted = None if isinstance(place, Unknown) else place.mnt_id
-        table = self._table(process, namespace, owner, wanted, at_ns)
-        if isinstance(executable, Unknown):
-            return process
-        return replace(process, executable=replace(executable, layer=self._layer(executable, table, owner)))
-
-    def _layer(self, executable: Executable, table: Table | None, owner: str) -> Layer | Unknown:
-        """Asked once for each program of a container: the answer hangs on its file, its last change and the table."""
-        question = (owner, executable, table.version if table is not None else 0)
-        known = self._layers.get(question)
-        if known is not None:
-            return known
-        container = self._registry.get(owner)
-        layer = layer_of(
-            executable,
-            table.mounts if table is not None else Unknown("not_read: no mount table"),
-            host=self._host,
-            roots=self._roots,
-            container_started_ns=container.created_ns if container is not None else None,
-        )
-        if len(self._layers) >= MAX_LAYERS:
-            self._layers.clear()
-        self._layers[question] = layer
-        return layer
-
-    def _table(self, process: Process, namespace: int, owner: str, wanted: int | None, at_ns: int) -> Table | None:
-        """The mount table to judge a process by: its own namespace's, or its container's when it is in the host's."""
-        is_host = namespace == self._host.namespaces.mnt
-        if is_host and owner in self._container_namespace:
-            return self._tables.get(self._container_namespace[owner])
-        known = self._tables.get(namespace)
-        if known is not None and (wanted is None or wanted in known.mnt_ids):
-            return known
-        try:
-            mounts = self._reader.read_mounts(process.key.pid)
-        except CollectorError:
-            return known
-        if not _is_whole(mounts, known):
-            return known
-        if not is_host:
-            self._container_namespace.setdefault(owner, namespace)
-        self._mounted(MountTable(at_ns, namespace, None if is_host else owner, process.key, mounts))
-        return self._tables.get(namespace)
-
-    def _watch_mounts(self, process: Process, container_id: str) -> None:
-        """Every new process of a namespace is named to the watch, which needs one that is alive."""
-        namespace = process.confinement.namespaces.mnt
-        if self._mount_watch is not None and isinstance(namespace, int) and namespace != self._host.namespaces.mnt:
-            self._mount_watch.watch(namespace, process.key, container_id)
-
-    def _mounted(self, event: MountTable) -> None:
-        known = self._tables.get(event.mnt_namespace)
-        if known is not None and known.mounts == event.mounts:
-            return
-        if known is None and len(self._tables) >= MAX_TABLES:
-            self._tables.pop(next(iter(self._tables)))
-        mnt_ids = frozenset(mount.mnt_id for mount in event.mounts)
-        root_id = next((mount.mnt_id for mount in event.mounts if mount.point == b"/"), None)
-        self._tables[event.mnt_namespace] = Table(event.mounts, mnt_ids, root_id, next(self._versions))
-        self._emit(event)
 
     def _has_threads(self, pid: int) -> bool:
         try:
@@ -479,26 +373,21 @@ class Observer:
         self.counts["told"] += 1
         self._emit(event)
 
-    def _remember(self, tracked: Tracked) -> None:
-        if len(self._tracked) >= self._limit and tracked.key.pid not in self._tracked:
+    def _remember(self, tracked: Tracked, at_ns: int) -> None:
+        known = self._tracked.get(tracked.key.pid)
+        if known is None and len(self._tracked) >= self._limit:
             self.counts["not_remembered"] += 1
             return
         self._tracked[tracked.key.pid] = tracked
+        before = known.mnt_namespace if known is not None else None
+        if before != tracked.mnt_namespace:
+            if tracked.mnt_namespace is not None:
+                self._mounts.entered(tracked.mnt_namespace)
+            if before is not None:
+                self._mounts.left(before, at_ns)
 
     def _ticks(self, at_ns: int) -> int:
         return (at_ns - self._host.boot_time_ns) * self._host.ticks_per_second // 1_000_000_000
-
-
-def _is_whole(mounts: tuple[Mount, ...], known: Table | None) -> bool:
-    """The table was read through a process at the root of its mount namespace, as far as the table can tell.
-
-    The kernel shows a mount table from the reader's root on. After chroot(2) into a directory there is no row for
-    ``/``; after a chroot onto a mount point that mount is the row, and its parent one of the mounts known before.
-    """
-    root = next((mount for mount in mounts if mount.point == b"/"), None)
-    if root is None:
-        return False
-    return known is None or root.mnt_id == known.root_id or root.parent_id not in known.mnt_ids
 
 
 def _same(a: Process, b: Process) -> bool:

@@ -6,9 +6,9 @@ whole.
 
 Of each task in a container a pass reads two small files. ``schedstat`` tells how long it has run: a task that has not
 run since has made no system call, so nothing but its cgroup, which others can change, needs a look. A task that ran is
-given a *quick look* at what an escape must change (mount, network and user namespace, root). Everything else about it,
-open descriptors included, is read again within ``full_every`` passes if it ran, a slice of all at each; and ten times
-less often, like the processes of the host, if it did not: a kernel exploit may rewrite who never ran.
+given a *quick look* at what an escape must change (mount, network and user namespace, root, executable). All else about
+it, open descriptors included, is read again within ``full_every`` passes if it ran, a slice at each; and ten times less
+often, like the processes of the host, if it did not: a kernel exploit may rewrite who never ran.
 
 Sources: ``Documentation/scheduler/sched-stats.rst`` (``/proc/<pid>/schedstat``), ``fs/proc/base.c``
 (``proc_pid_make_inode``). Pure of threads: whoever calls ``Sweep.run`` owns it (``agent.sources`` gives it a thread).
@@ -179,6 +179,7 @@ def _look(proc: int, directory: str) -> Look:
         os.readlink(f"{directory}/ns/net", dir_fd=proc),
         os.readlink(f"{directory}/ns/user", dir_fd=proc),
         read_identity(f"{directory}/root".encode(), proc, "root"),
+        read_identity(f"{directory}/exe".encode(), proc, "exe"),
     )
 
 

@@ -98,6 +98,11 @@ class OwnAgent:
             raise SelftestError(f"the agent did not get ready: {self.sensor}")
         return self
 
+    @property
+    def pid(self) -> int:
+        """The agent's process."""
+        return self._process.pid
+
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         try:

@@ -15,6 +15,7 @@ from collectors.events import (
     Exec,
     Exit,
     Fork,
+    MountNamespaceGone,
     MountTable,
     ProcessEvent,
     Seen,
@@ -226,7 +227,7 @@ def test_process_ends_only_with_its_last_thread(node: Node) -> None:
     assert node.told() == []
     shutil.rmtree(node.proc / "100/task/101")
     node.observer.exited(100, 8)
-    assert node.told() == [Exit(8, ProcessKey(100, 5000))]
+    assert node.told(Exit) == [Exit(8, ProcessKey(100, 5000))]
 
 
 def test_container_of_a_child_is_its_parents_whatever_its_cgroup_says(node: Node) -> None:
@@ -272,3 +273,14 @@ def test_layer_is_unknown_for_processes_of_the_host(node: Node) -> None:
     (event,) = [each for each in node.told(Seen) if isinstance(each, Seen) and each.process.key.pid == 1]
     assert not isinstance(event.process.executable, Unknown)
     assert event.process.executable.layer == Unknown("not_read")
+
+
+def test_namespace_that_got_an_inode_again_has_no_past(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.remove(100)
+    node.put_member(200)
+    node.sweep.run()
+    kinds = [type(event) for event in node.told() if not isinstance(event, SweepDone)]
+    assert kinds == [Exit, MountNamespaceGone, MountTable, Seen]

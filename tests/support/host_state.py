@@ -1,6 +1,6 @@
 """What the live tests might leave behind on the machine: read before and after, and compared.
 
-Only what the tests themselves name is looked at (`hullwatch-live...`, `hw...`), and kernel values that nobody else
+Only what the tests themselves name is looked at (`hullwatch-live...`, `hwlive...`), and kernel values that nobody else
 changes in passing: other programs of the machine mount, start and stop what they like meanwhile.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 KERNEL_VALUES = ("kernel/core_pattern", "kernel/modprobe", "net/ipv4/ip_forward", "vm/swappiness")
 OUR_DIRECTORIES = "hullwatch-live-"
-OUR_NAMES = "hw*"
+OUR_NAMES = "hwlive*"
 
 
 @dataclass(frozen=True, slots=True)

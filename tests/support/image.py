@@ -18,7 +18,7 @@ CAP_NET_RAW = 13
 VFS_CAP_REVISION_2 = 0x02000000
 VFS_CAP_EFFECTIVE = 1
 DIRECTORIES = (
-    *("bin", "usr", "usr/bin", "etc", "opt", "opt/tools", "proc", "sys", "dev"),
+    *("bin", "usr", "usr/bin", "etc", "opt", "opt/tools", "proc", "sys", "dev", "jail", "jail/bin"),
     *("root", "home", "srv", "mnt", "var", "var/log", "var/spool"),
 )
 WORLD_WRITABLE = ("tmp", "var/tmp")
@@ -54,6 +54,7 @@ def _archive(tools: Path) -> bytes:
             _add_bytes(archive, path, text.encode(), 0o644)
         program = Path(busybox).read_bytes()
         _add_bytes(archive, "bin/busybox", program, 0o755)
+        _add_bytes(archive, "jail/bin/sleep", program, 0o755)
         _add_bytes(archive, "bin/su", program, 0o4755)
         _add_bytes(archive, "bin/ping", program, 0o755, capability=CAP_NET_RAW)
         for applet in subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split():

@@ -4,6 +4,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -24,10 +25,14 @@ class CannotHereError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """An alert that must come: its rule, and the lowest severity that will do."""
+    """An alert that must come: its rule, and the lowest severity that will do.
+
+    `names_container` is False for a rule that speaks of the host: the kernel does not say on whose behalf it acts.
+    """
 
     rule: str
     severity: int
+    names_container: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """An engine with the test image, and the built tools as the host sees them."""
+    """An engine with the test image, and the built tools as the host sees them.
+
+    `seen_after_seconds` is how long a container has to be up for whoever watches to have seen it as it started; 0 when
+    nobody watches.
+    """
 
     engine: Engine
     tools: Path
+    seen_after_seconds: float = 0.0
+
+    def let_it_be_seen(self) -> None:
+        """Give the watcher the time to see a container as it started: a change at once after start is another act."""
+        time.sleep(self.seen_after_seconds)
 
     def container(self, *options: str, command: Sequence[str] = ()) -> AbstractContextManager[Container]:
         """A container that sleeps, or runs the command, and is removed with the block."""
@@ -156,4 +170,4 @@ def needs_hierarchy(controller: str) -> Path:
 
 def unique_name() -> str:
     """A short name that nothing else on the machine has."""
-    return f"hw{secrets.token_hex(4)}"
+    return f"hwlive{secrets.token_hex(4)}"

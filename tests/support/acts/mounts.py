@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.support.engine import Container
-from tests.support.processes import file_id, mount_ids, require
+from tests.support.processes import file_id, mount_ids, require, wait_until
 from tests.support.stage import (
     CRITICAL,
     HIGH,
@@ -49,6 +49,7 @@ def mount_disk(stage: Stage) -> Iterator[Outcome]:
         device = run_on_host("losetup", "--find", "--show", str(disk)).strip()
         try:
             with stage.capable("--device", device) as container:
+                stage.let_it_be_seen()
                 stage.shell(container, f"mount -t ext4 {device} /mnt")
                 _require_mounted(container, "/mnt", "ext4")
                 yield Outcome(container.id, text=device)
@@ -68,6 +69,7 @@ def mount_host_disk(stage: Stage) -> Iterator[Outcome]:
         raise CannotHereError("the host's / is not the root of a block device")
     major, minor = numbers.split(":")
     with stage.capable("--device-cgroup-rule", f"b {numbers} rwm") as container:
+        stage.let_it_be_seen()
         stage.shell(container, f"mknod /disk b {major} {minor}; mount -t {file_system} /disk /mnt")
         require(_require_mounted(container, "/mnt")[2] == numbers, "another device is mounted")
         pid = stage.sleep_inside(container, "chroot", "/mnt", program="/bin/sleep")
@@ -79,6 +81,7 @@ def mount_host_disk(stage: Stage) -> Iterator[Outcome]:
 def graft_host_directory(stage: Stage) -> Iterator[Outcome]:
     """From the host, a copy of its /etc is attached in the container by open_tree and move_mount."""
     with stage.container() as container:
+        stage.let_it_be_seen()
         run_on_host(str(stage.tools / "graft_mount"), "/etc", str(container.pid), "/mnt")
         _require_mounted(container, "/mnt")
         require(file_id(f"/proc/{container.pid}/root/mnt") == file_id("/etc"), "it is not the host's /etc")
@@ -93,6 +96,7 @@ def mounted(file_system: str) -> Callable[[Stage], AbstractContextManager[Outcom
         if f"\t{file_system}\n" not in Path("/proc/filesystems").read_text():
             raise CannotHereError(f"the kernel has no {file_system}")
         with stage.capable() as container:
+            stage.let_it_be_seen()
             stage.shell(container, f"mount -t {file_system} none /mnt")
             _require_mounted(container, "/mnt", file_system)
             yield Outcome(container.id, text="/mnt")
@@ -106,12 +110,21 @@ def remounted(point: str) -> Callable[[Stage], AbstractContextManager[Outcome]]:
     @contextmanager
     def perform(stage: Stage) -> Iterator[Outcome]:
         with stage.capable() as container:
+            stage.let_it_be_seen()
             require("ro" in _require_mounted(container, point)[5].split(","), f"{point} was writable from the start")
             stage.shell(container, f"mount -o remount,rw {point}")
             require("rw" in _require_mounted(container, point)[5].split(","), f"{point} is read-only still")
             yield Outcome(container.id, text=point)
 
     return perform
+
+
+@contextmanager
+def mount_at_start(stage: Stage) -> Iterator[Outcome]:
+    """The first process mounts a procfs as its first act: nobody has seen the container without it."""
+    with stage.capable(command=("sh", "-c", "mount -t proc none /mnt; exec sleep 300")) as container:
+        wait_until(lambda: _row(container.pid, "/mnt"), "the mount")
+        yield Outcome(container.id, text="/mnt")
 
 
 def unmasked(point: str) -> Callable[[Stage], AbstractContextManager[Outcome]]:
@@ -122,6 +135,7 @@ def unmasked(point: str) -> Callable[[Stage], AbstractContextManager[Outcome]]:
         if not os.path.exists(point):
             raise CannotHereError(f"the kernel has no {point}")
         with stage.capable() as container:
+            stage.let_it_be_seen()
             require(_row(container.pid, point), f"{point} was not masked from the start")
             stage.shell(container, f"umount {point}")
             require(not _row(container.pid, point), f"{point} is masked still")
@@ -139,6 +153,7 @@ def propagate_to_host(stage: Stage) -> Iterator[Outcome]:
             run_on_host("mount", "--make-rshared", str(volume))
             (volume / "below").mkdir()
             with stage.capable("-v", f"{volume}:/shared:rshared") as container:
+                stage.let_it_be_seen()
                 stage.shell(container, "mount -t tmpfs none /shared/below")
                 require(_row("self", f"{volume}/below"), "the mount does not show in the host's table")
                 yield Outcome(container.id, text=f"{volume}/below")
@@ -155,6 +170,7 @@ def own(name: str, script: str, point: str) -> Act:
     @contextmanager
     def perform(stage: Stage) -> Iterator[Outcome]:
         with stage.capable() as container:
+            stage.let_it_be_seen()
             stage.shell(container, script)
             _require_mounted(container, point)
             yield Outcome(container.id, text=point)
@@ -173,6 +189,7 @@ ACTS = (
         Act(f"mount_{name}", mounted(name), (Expected("HW-112", HIGH),))
         for name in ("proc", "sysfs", "debugfs", "tracefs", "bpf", "securityfs", "binfmt_misc")
     ),
+    Act("mount_at_start", mount_at_start, (Expected("HW-112", HIGH),)),
     Act("remount_sys", remounted("/sys"), (Expected("HW-112", MEDIUM),)),
     Act("remount_proc_sys", remounted("/proc/sys"), (Expected("HW-112", MEDIUM),)),
     Act("unmask_keys", unmasked("/proc/keys"), (Expected("HW-112", MEDIUM),)),

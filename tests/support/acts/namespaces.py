@@ -60,7 +60,8 @@ def enter_host_pid_mount_net(stage: Stage) -> Iterator[Outcome]:
         pid = stage.sleep_inside(container, "nsenter", "-t", str(victim.pid), "-p", "-m", "-n", "--")
         _require_moved(container, pid, "mnt", "net")
         require(shares_namespace(pid, "pid"), "it is not in the host's pid namespace")
-        yield Outcome(container.id, (pid,))
+        # With -p nsenter forks, and stays behind in the same namespaces.
+        yield Outcome(container.id, (parent(pid), pid))
 
 
 @contextmanager
@@ -157,7 +158,7 @@ def enter_other_container(stage: Stage) -> Iterator[Outcome]:
 @contextmanager
 def leave_by_double_fork(stage: Stage) -> Iterator[Outcome]:
     """Every namespace, every cgroup and the parent are the host's in a few milliseconds: only ancestry tells."""
-    with _departed(stage, "fork") as outcome:
+    with _departed(stage, "fork", wait_seconds=0.3) as outcome:
         require(parent(outcome.pids[0]) != 0, "it has gone")
         yield outcome
 
@@ -170,7 +171,7 @@ def leave_in_place(stage: Stage) -> Iterator[Outcome]:
 
 
 @contextmanager
-def _departed(stage: Stage, mode: str, wait_seconds: int = 0) -> Iterator[Outcome]:
+def _departed(stage: Stage, mode: str, wait_seconds: float) -> Iterator[Outcome]:
     seconds = unique_seconds()
     script = f'sleep {wait_seconds}; exec {TOOLS}/leave {mode} "$1" /host-cgroups /bin/sleep "$2"'
     with stage.victim() as victim, stage.capable(HOST_PID, *HOST_CGROUPS) as container:

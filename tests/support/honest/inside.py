@@ -212,7 +212,6 @@ def crash(stage: Stage) -> Iterator[None]:
 def chroot_with_open_directory(stage: Stage) -> Iterator[None]:
     """Works in a chroot inside the image, with descriptors of the image's directories held open."""
     with stage.container() as container:
-        stage.shell(container, "mkdir -p /jail/bin; cp /bin/busybox /jail/bin/sleep")
         pid = stage.sleep_inside(
             container, "sh", "-c", 'exec 5</etc; exec chroot /jail "$0" "$@"', program="/bin/sleep"
         )

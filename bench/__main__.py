@@ -1,0 +1,8 @@
+"""``python -m bench``: every benchmark, one after the other. As root, on a machine that has nothing better to do."""
+
+from __future__ import annotations
+
+from bench import latency, process_events, running_agent, sweep
+
+for benchmark in (sweep, process_events, running_agent, latency):
+    benchmark.main()
