@@ -343,7 +343,8 @@ class Observer:
         owner = None
         cgroups = process.confinement.cgroups
         if inherited is None and not isinstance(cgroups, Unknown):
-            if before is None or is_exec:
+            told = before.told if before is not None else None
+            if told is None or is_exec or told.confinement.cgroups != cgroups:  # also one that was moved there
                 container = self._registry.notice(cgroups, process.key.pid)
                 if container is not None:
                     self._emit(ContainerSeen(at_ns, container))

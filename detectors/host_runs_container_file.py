@@ -52,6 +52,8 @@ def check(event: Exec, view: NodeView) -> Found:
     if isinstance(executable.place, Unknown):
         yield Blind(executable.place.why, process.key)
         return
+    if executable.place.file in view.host.runtime_binaries:
+        return  # its sealed copy of itself stands on a detached mount, whose id may have been a container's before
     paths = (executable.path, *_script(process))
     is_on_host = _is_on_host_mount(executable.place, host_mnt, view)
     if is_on_host and all(path.startswith(_SYSTEM) for path in paths):

@@ -23,6 +23,8 @@ class Meaning(IntEnum):
 
     CHANGES = 1  # the confinement may be another one now
     TELLS_REFUSAL = 2  # and a container's refused attempt is worth telling
+    PIVOTS = 3  # as above; a runtime does it once on its way in
+    UNMOUNTS = 4  # as above; after that the container's mounts are what they will be
 
 
 class Effect(IntEnum):
@@ -52,11 +54,11 @@ CALLS = (
     Call("setns", 308, 268, _TELLS, Effect.NAMESPACES),
     Call("unshare", 272, 97, _TELLS, Effect.NAMESPACES),
     Call("chroot", 161, 51, _TELLS, _ROOT),
-    Call("pivot_root", 155, 41, _TELLS, _ROOT),
+    Call("pivot_root", 155, 41, Meaning.PIVOTS, _ROOT),
     Call("chdir", 80, 49, _CHANGES, _ROOT),
     Call("fchdir", 81, 50, _CHANGES, _ROOT),
     Call("mount", 165, 40, _TELLS, _OTHER),
-    Call("umount2", 166, 39, _TELLS, _OTHER, "umount"),
+    Call("umount2", 166, 39, Meaning.UNMOUNTS, _OTHER, "umount"),
     Call("open_tree", 428, 428, _TELLS, _OTHER),
     Call("move_mount", 429, 429, _TELLS, _OTHER),
     Call("fsopen", 430, 430, _TELLS, _OTHER),

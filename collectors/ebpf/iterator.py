@@ -10,36 +10,36 @@ Whoever calls ``run`` owns it (``agent.sources`` gives it a thread). Bounded by 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from collectors.ebpf.records import ROW_BYTES, VECTOR, TaskRecord, decode, split_rows
+from collectors.ebpf.records import ROW_BYTES, TaskRecord, decode
 from collectors.ebpf.sensor import EbpfSource
-from collectors.errors import CollectorError
+from collectors.errors import CollectorError, Malformed
 from collectors.events import Event, SweepDone
 from collectors.observer import Observer, Tracked
 
-RARELY = 10  # times full_every
+RARELY = 100  # times full_every: of a task that did not run only its LSM label can have changed, by others
 _READ_BYTES = 1 << 20
-_START = slice(16, 24)
-_TID = slice(32, 36)
-_TGID = slice(36, 40)
-_SESSION = slice(44, 48)
-_RAN = slice(216, 224)
+
+# What of a row is looked at in every pass: start, tid, tgid, session, vector, ran (``kernel/records.h``). Unpacked in
+# one go, because a node has thousands; the rest of a row stays bytes until it is needed.
+_ROW = struct.Struct("<16x8s8xII4xI8x144s16x8s344x")
+assert _ROW.size == ROW_BYTES
 
 
 class Row(NamedTuple):
-    """What of a row is looked at in every pass; the rest stays bytes."""
+    """One task in one pass, as far as it is compared."""
 
+    start: bytes
     tid: int
     tgid: int
     session: int
-    start: bytes
     vector: bytes
     ran: bytes
-    data: bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -74,24 +74,27 @@ class EbpfSweep:
         self._cpu_ns = cpu_ns
         self._full_every = full_every
         self._known: dict[int, _Known] = {}
+        self._data = b""
 
     def run(self) -> SweepDone:
         """One pass over the node; emits what changed, then ``SweepDone``, which is also returned."""
         started_ns = self._cpu_ns()
         self.number += 1
         self._source.memberships.begin_sweep()
-        rows = self.read()
+        self._data = self.read()
+        rows = [Row._make(fields) for fields in _ROW.iter_unpack(self._data)]
         leaders = {row.tid: row for row in rows if row.tid == row.tgid}
-        for row in rows:
-            self._visit(row, leaders.get(row.tgid))
-        self._drop({row.tid: row for row in rows})
+        for position, row in enumerate(rows):
+            self._visit(row, leaders, position)
+        self._drop(rows)
         self._source.tell_losses()
+        self._data = b""
         done = SweepDone(self._clock_ns(), self.number, len(leaders), self._cpu_ns() - started_ns)
         self._emit(done)
         return done
 
-    def read(self) -> list[Row]:
-        """Every task of the node, as the kernel holds it now."""
+    def read(self) -> bytes:
+        """Every task of the node, as the kernel holds it now, a row each."""
         iterator = self._source.open_iterator()
         try:
             parts = []
@@ -99,42 +102,45 @@ class EbpfSweep:
                 parts.append(part)
         finally:
             os.close(iterator)
-        return [_row(data) for data in split_rows(b"".join(parts))]
+        data = b"".join(parts)
+        if len(data) % ROW_BYTES:
+            raise Malformed("ebpf", f"{len(data)} bytes are no whole number of rows")
+        return data
 
-    def _visit(self, row: Row, leader: Row | None) -> None:
+    def _visit(self, row: Row, leaders: dict[int, Row], position: int) -> None:
         known = self._known.get(row.tid)
         if known is None or known.start != row.start:
             self._known[row.tid] = _Known(row.start, row.vector, row.ran)
+            leader = leaders.get(row.tgid)
             is_stray = leader is not None and row.vector != leader.vector
             if row.tid == row.tgid or is_stray:
-                self._look(row)
-            return
-        if known.vector != row.vector:
+                self._look(row, position)
+        elif known.vector != row.vector:
             known.vector = row.vector
-            self._look(row, descriptors=True)
-            return
-        self._look_again(row, known)
+            self._look(row, position, descriptors=True)
+        else:
+            self._look_again(row, known, position)
 
-    def _look_again(self, row: Row, known: _Known) -> None:
+    def _look_again(self, row: Row, known: _Known, position: int) -> None:
         """A task that seems to be as it was: what no row shows is read now and then, and all of it after a loss."""
         tracked = self._observer.tracked(row.tid)
         if tracked is None:
             if row.tid == row.tgid:
-                self._look(row)
+                self._look(row, position)
             return
         is_rare_turn = (row.tid + self.number) % (self._full_every * RARELY) == 0
         if tracked.container_id is not None:
             is_turn = (row.tid + self.number) % self._full_every == 0 and known.ran_when_read != row.ran
             if is_rare_turn or is_turn or tracked.told is None:
                 known.ran_when_read = row.ran
-                self._look(row, descriptors=True)
+                self._look(row, position, descriptors=True)
         elif is_rare_turn or tracked.told is None:
-            self._look(row)
+            self._look(row, position)
 
-    def _look(self, row: Row, *, descriptors: bool = False) -> None:
+    def _look(self, row: Row, position: int, *, descriptors: bool = False) -> None:
         """Have a task looked at whole, and tell the kernel what it is."""
         try:
-            record = decode(row.data)
+            record = decode(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES])
             tid = None if row.tid == row.tgid else row.tid
             tracked = self._observer.observe(row.tgid, tid=tid, descriptors=descriptors)
             if tracked is None or not isinstance(record, TaskRecord):
@@ -150,31 +156,18 @@ class EbpfSweep:
         if not is_marked:
             self._source.judge(record, tracked)
 
-    def _drop(self, rows: dict[int, Row]) -> None:
+    def _drop(self, rows: list[Row]) -> None:
         """Forget what is no longer there, and the roots of sessions of which nothing is left."""
         now_ns = self._clock_ns()
-        for tid in [tid for tid in self._known if tid not in rows]:
+        present = {row.tid for row in rows}
+        for tid in self._known.keys() - present:
             del self._known[tid]
-        over = self._source.memberships.release({row.session for row in rows.values() if row.session})
+        over = self._source.memberships.release({row.session for row in rows if row.session})
         for key in over:
             self._observer.ended(key, now_ns)
         for tid in self._observer.tracked_pids():
-            if tid in rows or (self._proc / str(tid)).exists():
+            if tid in present or (self._proc / str(tid)).exists():
                 continue
             tracked = self._observer.tracked(tid)
             if tracked is not None and not self._source.memberships.must_linger(tracked.key):
                 self._observer.ended(tracked.key, now_ns)
-
-
-def _row(data: bytes) -> Row:
-    """The few parts of a row that are compared; ``decode`` gives the rest."""
-    assert len(data) == ROW_BYTES
-    return Row(
-        int.from_bytes(data[_TID], "little"),
-        int.from_bytes(data[_TGID], "little"),
-        int.from_bytes(data[_SESSION], "little"),
-        data[_START],
-        data[VECTOR],
-        data[_RAN],
-        data,
-    )

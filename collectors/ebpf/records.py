@@ -37,8 +37,6 @@ _ARGUMENTS_AT = ROW_BYTES + _STRINGS.size
 _PATH_AT = _ARGUMENTS_AT + _ARGUMENT_BYTES
 _CGROUP_BYTES = _HEADER.size + _CGROUP.size + _PATH_BYTES
 
-VECTOR = slice(_VECTOR_AT, _TASK_AT)
-"""Where in a row the confinement stands: what is to be compared from sweep to sweep."""
 _KINDS_OF_TASKS = frozenset({KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED})
 
 
@@ -167,6 +165,7 @@ def _decode_task(data: bytes, header: Header) -> TaskRecord:
     if cgroup_count > MAX_CGROUPS:
         raise Malformed(SOURCE, f"{cgroup_count} cgroups")
     cgroups = _CGROUP.iter_unpack(data[_CGROUPS_AT : _CGROUPS_AT + cgroup_count * _CGROUP.size])
+    program = _decode_program(data)
     arguments, path = (b"", b"") if is_row else _decode_strings(data)
     return TaskRecord(
         header,
@@ -177,10 +176,10 @@ def _decode_task(data: bytes, header: Header) -> TaskRecord:
         ran_ns,
         name.partition(b"\0")[0],
         ns_pid,
-        _decode_program(data),
+        program,
         tuple(CgroupKey(hierarchy, number) for number, hierarchy, _ in cgroups),
         arguments,
-        path,
+        path or (b"/" if program is not None and not is_row else b""),  # the root of a mount, as /proc has it
     )
 
 

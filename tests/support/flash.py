@@ -31,9 +31,11 @@ def setns(victim: int) -> None:
 
 
 def setns_timed(victim: int) -> None:
-    """As ``setns``, and print when it was done."""
-    join(victim, "mnt")
+    """As ``setns``, and print when it was done: the moment before the call, since the alert may be there before us."""
+    namespace = os.open(f"/proc/{victim}/ns/mnt", os.O_RDONLY)
     at_ns = time.time_ns()
+    if _libc.setns(namespace, 0) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
     say(f"{os.getpid()} {at_ns}")
 
 

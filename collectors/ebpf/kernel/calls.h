@@ -11,6 +11,30 @@
 #define EPERM 1
 #define EACCES 13
 
+/*
+ * A task that is in no container that we know. On its way in a runtime's process is half host, half container, and
+ * nothing of that is told but the one moment at which its mounts are the container's: a first process that ends before
+ * anybody looks is judged by them.
+ */
+static __always_inline int runtime_returned(struct room *room, struct task_struct *task, struct task_record *known,
+					    __u32 class, __u64 call_and_result)
+{
+	if ((__s32)call_and_result < 0)
+		return 0;
+	if (class == CALL_PIVOTS)
+		known->has_pivoted = 1;
+	if (class != CALL_UNMOUNTS || !known->has_pivoted)
+		return 0;
+	known->has_pivoted = 0;
+	read_vector(&room->vector, task);
+	if (is_candidate(known, &room->vector)) {
+		known->last = room->vector;
+		count(COUNTER_NOTABLE_CHANGES);
+		tell(room, task, known, KIND_CHANGE, call_and_result);
+	}
+	return 0;
+}
+
 static __always_inline int returned(__u32 number, long result)
 {
 	__u32 *class = bpf_map_lookup_elem(&calls, &number);
@@ -24,14 +48,11 @@ static __always_inline int returned(__u32 number, long result)
 	struct task_record *known = meet(room, task);
 	if (!known)
 		return 0;
-	if (!known->session) {
-		read_vector(&room->vector, task);
-		if (!is_candidate(known, &room->vector))
-			return 0;
-	}
+	if (!known->session)
+		return runtime_returned(room, task, known, *class, pack(number, result));
 	if (tell_if_changed(room, task, known, pack(number, result)))
 		return 0;
-	if (known->session && *class == CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
+	if (known->session && *class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
 		count(COUNTER_NOTABLE_REFUSALS);
 		tell(room, task, known, KIND_REFUSED, pack(number, result));
 	}

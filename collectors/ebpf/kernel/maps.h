@@ -20,6 +20,8 @@ struct task_record {
 	__u32 judged_mnt;
 	__u32 judged_pid;
 	__u64 judged_css_set;
+	__u32 has_pivoted; /* a runtime at work: its new root is in place, the old one is still mounted */
+	__u32 _unused;
 	struct vector last;
 };
 
@@ -69,6 +71,8 @@ struct {
 enum call_class {
 	CALL_CHANGES = 1, /* compare the confinement when it returns */
 	CALL_TELLS_REFUSAL = 2, /* and tell when it was refused */
+	CALL_PIVOTS = 3, /* as 2; a runtime does it once on its way in */
+	CALL_UNMOUNTS = 4, /* as 2; after the above, the container's mounts are what they will be */
 };
 
 struct {

@@ -32,7 +32,8 @@ static __noinline __u32 read_path(struct record *to, struct file *file)
 
 	for (int i = 0; i < PATH_COMPONENTS; i++) {
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root) || dentry == parent) {
+		int is_nowhere = dentry == parent; /* the root of a file system, or a file that no directory ever named */
+		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
 			if (above == mount)
 				break;
@@ -46,6 +47,8 @@ static __noinline __u32 read_path(struct record *to, struct file *file)
 		if (size <= 0 || size > NAME_BYTES)
 			break;
 		used += size;
+		if (is_nowhere)
+			break;
 		dentry = parent;
 	}
 	return used;
