@@ -171,6 +171,18 @@ class Observer:
             self._tell(kind(at_ns, settled))
             return self._tracked.get(process.key.pid)
 
+    def built(self, process: Process, at_ns: int) -> None:
+        """A runtime's process has the container's mounts around it, and will run its program next.
+
+        Only the mount table is taken: a first process that ends at once is judged by it. The container itself is told
+        with that process, since the runtime may not have written down what it is yet.
+        """
+        with self._lock:
+            cgroups = process.confinement.cgroups
+            owner = self._registry.owner(cgroups) if not isinstance(cgroups, Unknown) else None
+            if owner is not None:
+                self._mounts.with_layer(process, owner, at_ns, is_table_old=True)
+
     def inherited(self, ancestor: ProcessKey, child: ProcessKey, container_id: str, at_ns: int) -> None:
         """A task descends from ``ancestor`` by way of others that nobody was told of and that have ended."""
         with self._lock:

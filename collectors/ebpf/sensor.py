@@ -307,6 +307,9 @@ class EbpfSource:
         process = as_process(record, at_ns, self._naming)
         if isinstance(process.confinement.cgroups, Unknown):
             process = self._with_cgroups(record, process)
+        if header.flags & FLAG_CANDIDATE and header.kind != KIND_EXEC:
+            self._observer.built(process, at_ns)
+            return
         self._introduce(record, process.key, at_ns)
         tracked = self._observer.witnessed(self._event(record), process, at_ns)
         if tracked is None:

@@ -28,9 +28,10 @@ static __always_inline int runtime_returned(struct room *room, struct task_struc
 	known->has_pivoted = 0;
 	read_vector(&room->vector, task);
 	if (is_candidate(known, &room->vector)) {
-		known->last = room->vector;
+		__u32 was_told = known->is_told;
 		count(COUNTER_NOTABLE_CHANGES);
 		tell(room, task, known, KIND_CHANGE, call_and_result);
+		known->is_told = was_told; /* only its mounts are taken, itself it is met when it runs a program */
 	}
 	return 0;
 }
