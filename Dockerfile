@@ -4,12 +4,15 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 
+# The eBPF sensor is compiled when the wheel is built; the headers come with libbpf-dev.
+RUN apt-get update && apt-get install --yes --no-install-recommends clang libbpf-dev && rm -rf /var/lib/apt/lists/*
+
 # Dependencies first: this layer changes only with the lock files.
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements-build.lock \
  && python -m venv /opt/hullwatch && /opt/hullwatch/bin/pip install --require-hashes -r requirements.lock
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY agent agent
 COPY collectors collectors
 COPY detectors detectors
@@ -23,6 +26,9 @@ FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="hullwatch" \
       org.opencontainers.image.description="Watches the hull of every container on a Linux node" \
       org.opencontainers.image.licenses="Apache-2.0"
+
+# The eBPF sensor is loaded through it.
+RUN apt-get update && apt-get install --yes --no-install-recommends libbpf1 && rm -rf /var/lib/apt/lists/*
 
 # The root file system is meant to be read-only: nothing is written at run time, bytecode was compiled above.
 ENV PATH=/opt/hullwatch/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

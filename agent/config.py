@@ -208,9 +208,9 @@ class _Source:
 
 
 def _refuse_contradictions(config: Config, source: _Source, known_rules: Collection[str]) -> None:
-    """What types cannot say: a tier that is not built, rules that do not exist, an exception to everything."""
-    if config.sensor == "ebpf":
-        raise source.error(("sensor",), "is 'ebpf'; that tier is not built yet, wanted auto, netlink or poll")
+    """What types cannot say: a ring of an odd size, rules that do not exist, an exception to everything."""
+    if config.ebpf.ring_bytes & (config.ebpf.ring_bytes - 1):
+        raise source.error(("ebpf", "ring_bytes"), f"is {config.ebpf.ring_bytes}; wanted a power of two")
     for index, rule in enumerate(config.detectors.disabled):
         if rule not in known_rules:
             problem = f"is {_shown(rule)}, which is no detector's id; wanted {_near(rule, known_rules)}"

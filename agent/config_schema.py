@@ -55,6 +55,20 @@ class NetlinkConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = 8_388_608
 
 
+class EbpfConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The eBPF sensor."""
+
+    ring_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536,
+            le=268_435_456,
+            description="Size of the ring in which the kernel hands over what is notable; a power of two. When it is "
+            "full, what does not fit is counted, and a sweep follows.",
+        ),
+    ] = 4_194_304
+
+
 class DockerConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Names, images and labels from the Docker API; what is declared comes from the OCI bundles in any case."""
 
@@ -186,9 +200,10 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     sensor: Annotated[
         Literal["auto", "ebpf", "netlink", "poll"],
-        Meta(description="The sensor tier; `auto` takes the best one that the node allows. `ebpf` is not built yet."),
+        Meta(description="The sensor tier; `auto` takes the best one that the node allows."),
     ] = "auto"
     sweep: SweepConfig = SweepConfig()
+    ebpf: EbpfConfig = EbpfConfig()
     netlink: NetlinkConfig = NetlinkConfig()
     containers: ContainersConfig = ContainersConfig()
     detectors: DetectorsConfig = DetectorsConfig()

@@ -20,12 +20,15 @@ from agent.config_schema import Config
 from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
+from collectors.ebpf.iterator import EbpfSweep
+from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError
 from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKind
 from collectors.host import refresh_baseline
 from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
 from collectors.proc.tracer import read_tracer
+from collectors.sweep import Sweep
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -68,6 +71,8 @@ class Sources:
         self._node: NodeFacts | None = None
         self._node_due = time.monotonic()
         self._connector: ConnectorSource | None = None
+        self._ebpf: EbpfSource | None = None
+        self._sweeper: Sweep | EbpfSweep = collectors.sweep
         self._docker: DockerMetadata | None = None
         self._others: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
         self._log = structlog.get_logger("sources")
@@ -77,6 +82,40 @@ class Sources:
         wanted = self._config.sensor
         if wanted == "poll":
             return SensorChoice(Tier.POLL, "the configuration asks for it")
+        without = ""
+        if wanted in {"auto", "ebpf"}:
+            try:
+                return self._choose_ebpf()
+            except CollectorError as error:
+                if wanted == "ebpf":
+                    raise ConfigError("", None, "sensor", f"ebpf is not to be had here: {error}") from error
+                without = f"ebpf is not to be had here: {error}"
+        return self._choose_netlink(wanted, without)
+
+    def _choose_ebpf(self) -> SensorChoice:
+        """Load the eBPF programs; the task iterator is the sweep then. Raises a ``CollectorError``."""
+        source = EbpfSource(
+            self._collectors.observer,
+            self._emit,
+            self._collectors.host,
+            ring_bytes=self._config.ebpf.ring_bytes,
+            request_sweep=self.request_sweep,
+        )
+        source.open()
+        self._ebpf = source
+        self._sweeper = EbpfSweep(
+            source,
+            self._collectors.observer,
+            self._emit,
+            proc=self._collectors.roots.proc,
+            clock_ns=time.time_ns,
+            cpu_ns=time.thread_time_ns,
+            full_every=self._config.sweep.full_every,
+        )
+        return SensorChoice(Tier.EBPF, f"the best tier there is; {source.way}")
+
+    def _choose_netlink(self, wanted: str, without: str) -> SensorChoice:
+        """Open the process connector, or say why there is only polling."""
         connector = ConnectorSource(
             self._collectors.observer,
             self._emit,
@@ -88,11 +127,11 @@ class Sources:
         except CollectorError as error:
             if wanted == "netlink":
                 raise ConfigError("", None, "sensor", f"netlink is not to be had here: {error}") from error
-            return SensorChoice(Tier.POLL, f"netlink is not to be had here: {error}")
+            return SensorChoice(Tier.POLL, f"{without}; netlink is not to be had here: {error}")
         self._connector = connector
         if wanted == "netlink":
             return SensorChoice(Tier.NETLINK, "the configuration asks for it")
-        return SensorChoice(Tier.NETLINK, "the best tier that this version has; the ebpf tier is not built yet")
+        return SensorChoice(Tier.NETLINK, without)
 
     def watch_over(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
         """Run another thread of the agent under the same care, from ``start`` to ``stop``."""
@@ -102,6 +141,8 @@ class Sources:
         """Start every source. Events flow from now on."""
         for name, run, _ in self._others:
             self._run(name, run)
+        if self._ebpf is not None:
+            self._run("ebpf", self._ebpf.run)
         if self._connector is not None:
             self._run("netlink", self._connector.run)
         if self._collectors.mount_watch is not None:
@@ -138,7 +179,7 @@ class Sources:
         """Ask every source to end, and wait a little for each."""
         self._stopping.set()
         self._sweep_wanted.set()
-        for source in (self._connector, self._collectors.mount_watch, self._docker):
+        for source in (self._ebpf, self._connector, self._collectors.mount_watch, self._docker):
             if source is not None:
                 source.stop()
         for _, _, stop in self._others:
@@ -146,6 +187,9 @@ class Sources:
         deadline = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        if self._ebpf is not None and not any(thread.is_alive() for thread in self._threads):
+            self._ebpf.close()  # else the kernel does it when the process ends
+            self._ebpf = None
 
     def _sweep(self) -> None:
         """One pass after the other; a pass that takes longer than the interval is followed by the next at once."""
@@ -153,14 +197,14 @@ class Sources:
             started = time.monotonic()
             self._sweep_wanted.clear()
             self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
-            self._collectors.sweep.run()
+            self._sweeper.run()
             self._collectors.observer.refresh_containers()
             self._look_at_ourselves()
             self._collectors.values.look()
             self._collectors.sockets.look()
             self._note_problems()
             self._refresh_host()
-            if self._collectors.sweep.number == 1:
+            if self._sweeper.number == 1:
                 self._collectors.observer.watch_host_mounts()
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
 

@@ -43,6 +43,24 @@ class CredentialChange(ProcessEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceChange(Seen):
+    """A task is in other namespaces after setns(2), unshare(2) or a clone(2) with namespaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootChange(Seen):
+    """A task has another root, or its working directory is on another mount, after a system call that does so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(ProcessEvent):
+    """A container process was refused a system call that only makes sense on the way out: its name, and the errno."""
+
+    call: str
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fork(Event):
     """A process was made. ``child.start_ticks`` is the kernel's where it could be read, else from the event's time."""
 

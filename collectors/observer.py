@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from collectors.bounded import unknown
 from collectors.container_mounts import ContainerMounts
 from collectors.containers.registry import ContainerRegistry
 from collectors.errors import CollectorError
@@ -32,7 +33,7 @@ from collectors.events import (
     Ptrace,
     Seen,
 )
-from collectors.facts import DeclaredMount, HostBaseline, Process, ProcessKey, Unknown
+from collectors.facts import CgroupMembership, DeclaredMount, HostBaseline, Process, ProcessKey, Unknown
 from collectors.host import Roots
 from collectors.mountwatch import MountWatch
 from collectors.proc.process import ProcessReader
@@ -156,6 +157,74 @@ class Observer:
             if tracked.mnt_namespace is not None:
                 self._mounts.left(tracked.mnt_namespace, at_ns)
 
+    # What the eBPF sensor tells ------------------------------------------------------------------------------------
+
+    def witnessed(self, kind: Callable[[int, Process], ProcessEvent], process: Process, at_ns: int) -> Tracked | None:
+        """A sensor saw the task itself at the moment of the act: told as it was then, whether it still lives or not."""
+        with self._lock:
+            before = self._tracked.get(process.key.pid)
+            settled = self._settle(
+                self._with_label(process), before, at_ns, 0, is_exec=kind is Exec, is_from_proc=False
+            )
+            if settled is None:
+                return None
+            self._tell(kind(at_ns, settled))
+            return self._tracked.get(process.key.pid)
+
+    def built(self, process: Process, at_ns: int) -> None:
+        """A runtime's process has the container's mounts around it, and will run its program next.
+
+        Only the mount table is taken: a first process that ends at once is judged by it. The container itself is told
+        with that process, since the runtime may not have written down what it is yet.
+        """
+        with self._lock:
+            cgroups = process.confinement.cgroups
+            owner = self._registry.owner(cgroups) if not isinstance(cgroups, Unknown) else None
+            if owner is not None:
+                self._mounts.with_layer(process, owner, at_ns, is_table_old=True)
+
+    def inherited(self, ancestor: ProcessKey, child: ProcessKey, container_id: str, at_ns: int) -> None:
+        """A task descends from ``ancestor`` by way of others that nobody was told of and that have ended."""
+        with self._lock:
+            known = self._tracked.get(child.pid)
+            if known is None or known.key != child:
+                before = self._tracked.get(ancestor.pid)
+                namespace = before.mnt_namespace if before is not None and before.key == ancestor else None
+                self._remember(Tracked(child, None, container_id, namespace), at_ns)
+                self._emit(Fork(at_ns, ancestor, child))
+
+    def ended(self, key: ProcessKey, at_ns: int) -> None:
+        """This very task ended, all of it."""
+        with self._lock:
+            tracked = self._tracked.get(key.pid)
+            if tracked is not None and tracked.key == key:
+                del self._tracked[key.pid]
+                self._outer_parents.pop(key.pid, None)
+            self._emit(Exit(at_ns, key))
+            if tracked is not None and tracked.key == key and tracked.mnt_namespace is not None:
+                self._mounts.left(tracked.mnt_namespace, at_ns)
+
+    def parent_of(self, pid: int) -> int:
+        """The parent's pid of a process that lives, else 0."""
+        try:
+            return self._reader.read_stat(pid).parent_pid
+        except CollectorError:
+            return 0
+
+    def look_at_cgroups(self, key: ProcessKey) -> tuple[CgroupMembership, ...] | Unknown:
+        """The cgroups of a task as /proc shows them, if it is still that task."""
+        try:
+            process = self._reader.read(key.pid)
+        except CollectorError as error:
+            return unknown(error)
+        return process.confinement.cgroups if process.key == key else Unknown("gone: proc/cgroup")
+
+    def _with_label(self, process: Process) -> Process:
+        """The LSM label, which only /proc shows."""
+        leader = process.thread_of.pid if process.thread_of is not None else process.key.pid
+        label = self._reader.read_label(leader, process.key)
+        return replace(process, confinement=replace(process.confinement, lsm_label=label))
+
     # What the mount watch tells ------------------------------------------------------------------------------------
 
     def mounted(self, event: Event) -> None:
@@ -234,16 +303,38 @@ class Observer:
         process = self._read(pid, tid, wanted)
         if process is None:
             return None
+        return self._settle(process, before, at_ns, wanted, is_exec=is_exec, is_from_proc=True)
+
+    def _settle(
+        self,
+        process: Process,
+        before: Tracked | None,
+        at_ns: int,
+        wanted: int,
+        *,
+        is_exec: bool,
+        is_from_proc: bool,
+    ) -> Process | None:
+        """Find the container of a task that was looked at, judge its program, remember it; ``None`` when it is gone.
+
+        A task that a sensor witnessed (not ``is_from_proc``) is told as it was, also when it is gone.
+        """
         if before is not None and before.key != process.key:
             before = None
         container_id = self._container(process, before, at_ns, is_exec=is_exec)
         if container_id is not None:
             may_enter = self._may_enter(process, before, is_exec=is_exec)
             if may_enter and not wanted:
-                wanted = self._descriptors  # what the runtime handed over is judged with all that follows
-                process = self._read(pid, tid, wanted)
-                if process is None:
-                    return None
+                # What the runtime handed over is judged with all that follows.
+                tid = process.key.pid
+                again = self._read(process.thread_of.pid if process.thread_of else tid, tid, self._descriptors)
+                if is_from_proc:
+                    if again is None:
+                        return None
+                    process = again
+                elif again is not None and again.key == process.key:
+                    process = replace(process, descriptors=again.descriptors)
+                wanted = 0 if isinstance(process.descriptors, Unknown) else self._descriptors
             process = self._mounts.with_layer(process, container_id, at_ns, is_table_old=may_enter)
         told = before.told if before is not None else None
         if wanted:
@@ -284,7 +375,8 @@ class Observer:
             owner = self._registry.owner(cgroups)
             told = before.told if before is not None else None
             runs_new = is_exec or told is None or told.image_mark != process.image_mark
-            if before is None or (owner is not None and (runs_new or before.container_id is None)):
+            is_moved = told is not None and told.confinement.cgroups != cgroups
+            if before is None or is_moved or (owner is not None and (runs_new or before.container_id is None)):
                 container = self._registry.notice(cgroups, process.key.pid)
                 if container is not None:
                     self._emit(ContainerSeen(at_ns, container))

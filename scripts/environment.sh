@@ -79,6 +79,7 @@ make_environment() {
 # One line that changes when an installation from this lock file would.
 stamp_of() {
     local sum
-    sum=$(cat "$1" requirements-build.lock pyproject.toml agent/__init__.py | sha256sum)
+    sum=$(cat "$1" requirements-build.lock pyproject.toml hatch_build.py agent/__init__.py collectors/ebpf/kernel/* |
+        sha256sum)
     printf '%s %s\n' "$1" "${sum%% *}"
 }

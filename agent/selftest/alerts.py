@@ -90,8 +90,9 @@ class OwnAgent:
         self._process = subprocess.Popen(  # noqa: S603  ourselves
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        threading.Thread(target=self._read_alerts, daemon=True).start()
-        threading.Thread(target=self._read_log, daemon=True).start()
+        self._readers = [threading.Thread(target=each, daemon=True) for each in (self._read_alerts, self._read_log)]
+        for reader in self._readers:
+            reader.start()
         if not self._ready.wait(READY_SECONDS) or self.sensor == "unknown":
             self.__exit__()
             raise SelftestError(f"the agent did not get ready: {self.sensor}")
@@ -109,6 +110,11 @@ class OwnAgent:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for reader in self._readers:
+            reader.join(STOP_SECONDS)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
 
     def hear(self, seconds: float) -> Iterator[Heard]:
         """See ``AlertSource``."""

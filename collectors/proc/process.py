@@ -100,6 +100,28 @@ class ProcessReader:
         finally:
             os.close(directory)
 
+    def read_label(self, pid: int, key: ProcessKey) -> bytes | Unknown | None:
+        """The LSM label of a task of process ``pid``, if it is still there."""
+        if not self._are_tasks_labelled:
+            return None
+        try:
+            directory = open_process(self._proc, pid)
+            try:
+                thread = _open_thread(directory, key.pid)
+                try:
+                    label = _fact(read_label, thread)
+                    if read_stat(thread).start_ticks != key.start_ticks:
+                        return Unknown("gone: proc/attr")
+                finally:
+                    os.close(thread)
+            finally:
+                os.close(directory)
+        except CollectorError as error:
+            return unknown(error)
+        if label is None:
+            self._are_tasks_labelled = False
+        return label
+
     def thread_ids(self, pid: int) -> tuple[int, ...]:
         """The ids of the process' threads, its own among them, at most 65,536; raises a ``CollectorError`` kind."""
         try:

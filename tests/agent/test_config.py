@@ -91,9 +91,9 @@ def test_parses_every_kind_of_key() -> None:
             id="not-one-of",
         ),
         pytest.param(
-            "sensor: ebpf",
-            "hullwatch.yaml:1: sensor: is 'ebpf'; that tier is not built yet, wanted auto, netlink or poll",
-            id="tier-not-built",
+            "ebpf: {ring_bytes: 100000}",
+            "hullwatch.yaml:1: ebpf.ring_bytes: is 100000; wanted a power of two",
+            id="ring-no-power-of-two",
         ),
         pytest.param(
             "sensor: poll\nsweep: {}\nsensor: auto\n",

@@ -17,6 +17,7 @@ from collectors.events import (
     Fork,
     MountNamespaceGone,
     MountTable,
+    NamespaceChange,
     ProcessEvent,
     Seen,
     SweepDone,
@@ -284,3 +285,41 @@ def test_namespace_that_got_an_inode_again_has_no_past(node: Node) -> None:
     node.sweep.run()
     kinds = [type(event) for event in node.told() if not isinstance(event, SweepDone)]
     assert kinds == [Exit, MountNamespaceGone, MountTable, Seen]
+
+
+def test_a_witnessed_act_of_a_task_that_is_gone_is_told_as_it_was(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    escaped = build.confinement(namespaces=build.host_namespaces(), cgroups=build.cgroups())
+    process = build.process(777, parent_pid=100, confinement=escaped)
+    tracked = node.observer.witnessed(NamespaceChange, process, node.now_ns)
+    assert tracked is not None
+    assert tracked.container_id == CONTAINER
+    event = next(event for event in node.told() if isinstance(event, NamespaceChange))
+    assert event.process.key == process.key
+    assert event.process.confinement.namespaces == build.host_namespaces()
+    assert event.process.confinement.lsm_label == Unknown("gone: proc")
+
+
+def test_a_task_whose_parents_have_ended_descends_from_the_root_of_its_session(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    root = node.observer.tracked(100)
+    assert root is not None
+    node.observer.inherited(root.key, build.key(777), CONTAINER, node.now_ns)
+    assert node.told() == [Fork(node.now_ns, root.key, build.key(777))]
+    tracked = node.observer.witnessed(Seen, build.process(777, parent_pid=1), node.now_ns)
+    assert tracked is not None
+    assert tracked.container_id == CONTAINER
+
+
+def test_the_end_of_a_task_that_has_the_pid_of_another_forgets_nothing(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    earlier = ProcessKey(100, 1)
+    node.observer.ended(earlier, node.now_ns)
+    assert node.told() == [Exit(node.now_ns, earlier)]
+    assert node.observer.tracked(100) is not None

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from collectors.facts import DeclaredMount, FileId, Place, Process, Unknown
+from collectors.events import Exec
+from collectors.facts import NOT_READ, DeclaredMount, FileId, Place, Process, Unknown
 from detectors.base import Blind, Finding
 from detectors.host_runs_container_file import DETECTOR
 from tests.support import build
@@ -161,3 +162,14 @@ def test_blind_when_the_mount_namespace_is_not_known() -> None:
     nowhere = build.host_confinement(namespaces=build.host_namespaces(mnt=Unknown("denied: mnt")))
     task = payload(b"/usr/bin/dash", confinement=nowhere)
     assert find(task) == [Blind("denied: mnt", task.key)]
+
+
+def test_silent_when_the_runtime_runs_from_a_detached_mount_whose_id_was_a_containers() -> None:
+    host = build.host_baseline()
+    runtime = next(iter(host.runtime_binaries))
+    table = build.mount_table()
+    place = Place(runtime, table[1].mnt_id)
+    process = build.host_process(executable=build.executable(b"/", place=place, layer=NOT_READ))
+    view = FakeView(host=host).put_container(build.container(), build.first_process())
+    view.tables[build.mnt_namespace()] = table
+    assert list(DETECTOR.check(Exec(build.NOW_NS, process), view)) == []

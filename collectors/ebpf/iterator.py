@@ -1,0 +1,173 @@
+"""The sweep of the eBPF tier: one pass of the kernel's task iterator instead of thousands of reads of /proc.
+
+A pass gives one row of fixed size for each task, threads too, with everything that confines it. A row is compared with
+the last one as bytes; only what is new or different is looked at whole. Descriptors have no row: those of container
+processes are read from /proc within ``full_every`` passes, a slice at each, if the task ran since.
+
+Whoever calls ``run`` owns it (``agent.sources`` gives it a thread). Bounded by the tasks that live.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from collectors.ebpf.records import ROW_BYTES, TaskRecord, decode
+from collectors.ebpf.sensor import EbpfSource
+from collectors.errors import CollectorError, Malformed
+from collectors.events import Event, SweepDone
+from collectors.observer import Observer, Tracked
+
+RARELY = 100  # times full_every: of a task that did not run only its LSM label can have changed, by others
+_READ_BYTES = 1 << 20
+
+# What of a row is looked at in every pass: start, tid, tgid, session, vector, ran (``kernel/records.h``). Unpacked in
+# one go, because a node has thousands; the rest of a row stays bytes until it is needed.
+_ROW = struct.Struct("<16x8s8xII4xI8x144s16x8s344x")
+assert _ROW.size == ROW_BYTES
+
+
+class Row(NamedTuple):
+    """One task in one pass, as far as it is compared."""
+
+    start: bytes
+    tid: int
+    tgid: int
+    session: int
+    vector: bytes
+    ran: bytes
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """What the last pass saw of a task."""
+
+    start: bytes
+    vector: bytes
+    ran_when_read: bytes
+
+
+class EbpfSweep:
+    """As ``collectors.sweep.Sweep``, by the task iterator. ``full_every`` is in passes."""
+
+    def __init__(
+        self,
+        source: EbpfSource,
+        observer: Observer,
+        emit: Callable[[Event], None],
+        *,
+        proc: str,
+        clock_ns: Callable[[], int],
+        cpu_ns: Callable[[], int],
+        full_every: int,
+    ) -> None:
+        self.number = 0
+        self._source = source
+        self._observer = observer
+        self._emit = emit
+        self._proc = Path(proc)
+        self._clock_ns = clock_ns
+        self._cpu_ns = cpu_ns
+        self._full_every = full_every
+        self._known: dict[int, _Known] = {}
+        self._data = b""
+
+    def run(self) -> SweepDone:
+        """One pass over the node; emits what changed, then ``SweepDone``, which is also returned."""
+        started_ns = self._cpu_ns()
+        self.number += 1
+        self._source.memberships.begin_sweep()
+        self._data = self.read()
+        rows = [Row._make(fields) for fields in _ROW.iter_unpack(self._data)]
+        leaders = {row.tid: row for row in rows if row.tid == row.tgid}
+        for position, row in enumerate(rows):
+            self._visit(row, leaders, position)
+        self._drop(rows)
+        self._source.tell_losses()
+        self._data = b""
+        done = SweepDone(self._clock_ns(), self.number, len(leaders), self._cpu_ns() - started_ns)
+        self._emit(done)
+        return done
+
+    def read(self) -> bytes:
+        """Every task of the node, as the kernel holds it now, a row each."""
+        iterator = self._source.open_iterator()
+        try:
+            parts = []
+            while part := os.read(iterator, _READ_BYTES):
+                parts.append(part)
+        finally:
+            os.close(iterator)
+        data = b"".join(parts)
+        if len(data) % ROW_BYTES:
+            raise Malformed("ebpf", f"{len(data)} bytes are no whole number of rows")
+        return data
+
+    def _visit(self, row: Row, leaders: dict[int, Row], position: int) -> None:
+        known = self._known.get(row.tid)
+        if known is None or known.start != row.start:
+            self._known[row.tid] = _Known(row.start, row.vector, row.ran)
+            leader = leaders.get(row.tgid)
+            is_stray = leader is not None and row.vector != leader.vector
+            if row.tid == row.tgid or is_stray:
+                self._look(row, position)
+        elif known.vector != row.vector:
+            known.vector = row.vector
+            self._look(row, position, descriptors=True)
+        else:
+            self._look_again(row, known, position)
+
+    def _look_again(self, row: Row, known: _Known, position: int) -> None:
+        """A task that seems to be as it was: what no row shows is read now and then, and all of it after a loss."""
+        tracked = self._observer.tracked(row.tid)
+        if tracked is None:
+            if row.tid == row.tgid:
+                self._look(row, position)
+            return
+        is_rare_turn = (row.tid + self.number) % (self._full_every * RARELY) == 0
+        if tracked.container_id is not None:
+            is_turn = (row.tid + self.number) % self._full_every == 0 and known.ran_when_read != row.ran
+            if is_rare_turn or is_turn or tracked.told is None:
+                known.ran_when_read = row.ran
+                self._look(row, position, descriptors=True)
+        elif is_rare_turn or tracked.told is None:
+            self._look(row, position)
+
+    def _look(self, row: Row, position: int, *, descriptors: bool = False) -> None:
+        """Have a task looked at whole, and tell the kernel what it is."""
+        try:
+            record = decode(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES])
+            tid = None if row.tid == row.tgid else row.tid
+            tracked = self._observer.observe(row.tgid, tid=tid, descriptors=descriptors)
+            if tracked is None or not isinstance(record, TaskRecord):
+                return
+            self._learn_and_judge(record, tracked)
+        except CollectorError as error:
+            self._source.counters.failed[error.kind] += 1
+
+    def _learn_and_judge(self, record: TaskRecord, tracked: Tracked) -> None:
+        if tracked.told is not None:
+            self._source.learn(record, tracked.told)
+        is_marked = record.header.session != 0
+        if not is_marked:
+            self._source.judge(record, tracked)
+
+    def _drop(self, rows: list[Row]) -> None:
+        """Forget what is no longer there, and the roots of sessions of which nothing is left."""
+        now_ns = self._clock_ns()
+        present = {row.tid for row in rows}
+        for tid in self._known.keys() - present:
+            del self._known[tid]
+        over = self._source.memberships.release({row.session for row in rows if row.session})
+        for key in over:
+            self._observer.ended(key, now_ns)
+        for tid in self._observer.tracked_pids():
+            if tid in present or (self._proc / str(tid)).exists():
+                continue
+            tracked = self._observer.tracked(tid)
+            if tracked is not None and not self._source.memberships.must_linger(tracked.key):
+                self._observer.ended(tracked.key, now_ns)

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a task holds when a system call returns. Two ways in, one handler: the tracepoint of each single call, which
+ * wants perf_event_open(2); or the one of all calls, which wants only bpf(2) and looks each number up.
+ */
+#ifndef HULLWATCH_CALLS_H
+#define HULLWATCH_CALLS_H
+
+#include "processes.h"
+
+#define EPERM 1
+#define EACCES 13
+
+/*
+ * A task that is in no container that we know. On its way in a runtime's process is half host, half container, and
+ * nothing of that is told but the one moment at which its mounts are the container's: a first process that ends before
+ * anybody looks is judged by them.
+ */
+static __always_inline int runtime_returned(struct room *room, struct task_struct *task, struct task_record *known,
+					    __u32 class, __u64 call_and_result)
+{
+	if ((__s32)call_and_result < 0)
+		return 0;
+	if (class == CALL_PIVOTS)
+		known->has_pivoted = 1;
+	if (class != CALL_UNMOUNTS || !known->has_pivoted)
+		return 0;
+	known->has_pivoted = 0;
+	read_vector(&room->vector, task);
+	if (is_candidate(known, &room->vector)) {
+		__u32 was_told = known->is_told;
+		count(COUNTER_NOTABLE_CHANGES);
+		tell(room, task, known, KIND_CHANGE, call_and_result);
+		known->is_told = was_told; /* only its mounts are taken, itself it is met when it runs a program */
+	}
+	return 0;
+}
+
+static __always_inline int returned(__u32 number, long result)
+{
+	__u32 *class = bpf_map_lookup_elem(&calls, &number);
+	if (!class || !*class)
+		return 0;
+	struct room *room = get_room();
+	if (!room)
+		return 0;
+	count(COUNTER_CALLS);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_record *known = meet(room, task);
+	if (!known)
+		return 0;
+	if (!known->session)
+		return runtime_returned(room, task, known, *class, pack(number, result));
+	if (tell_if_changed(room, task, known, pack(number, result)))
+		return 0;
+	if (known->session && *class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
+		count(COUNTER_NOTABLE_REFUSALS);
+		tell(room, task, known, KIND_REFUSED, pack(number, result));
+	}
+	return 0;
+}
+
+SEC("tracepoint")
+int on_call(struct trace_event_raw_sys_exit *context)
+{
+	return returned(context->id, context->ret);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_any_call, struct task_struct *registers, long result)
+{
+	struct pt_regs___x86 *x86 = (void *)registers;
+	struct pt_regs___arm64 *arm64 = (void *)registers;
+	__u32 number = MAX_CALLS;
+	if (bpf_core_field_exists(x86->orig_ax))
+		number = BPF_CORE_READ(x86, orig_ax);
+	else if (bpf_core_field_exists(arm64->syscallno))
+		number = BPF_CORE_READ(arm64, syscallno);
+	return returned(number, result);
+}
+
+#endif

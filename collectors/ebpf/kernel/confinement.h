@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Reads what confines a task from where the kernel holds it; never an argument in user memory. */
+#ifndef HULLWATCH_CONFINEMENT_H
+#define HULLWATCH_CONFINEMENT_H
+
+#include "maps.h"
+
+static __always_inline struct mount *mount_of(struct vfsmount *mnt)
+{
+	return (struct mount *)((unsigned long)mnt - bpf_core_field_offset(struct mount, mnt));
+}
+
+static __always_inline __u32 mount_id(struct vfsmount *mnt)
+{
+	struct mount *mount = mount_of(mnt);
+	return mnt ? BPF_CORE_READ(mount, mnt_id) : 0;
+}
+
+static __always_inline void read_place(struct place *to, struct vfsmount *mnt, struct dentry *dentry)
+{
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	to->inode = BPF_CORE_READ(inode, i_ino);
+	to->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	to->mount = mount_id(mnt);
+}
+
+static __always_inline struct upid *own_number(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	unsigned int level = BPF_CORE_READ(pid, level);
+	return (struct upid *)((unsigned long)pid + bpf_core_field_offset(struct pid, numbers) +
+			       level * bpf_core_type_size(struct upid));
+}
+
+/* Plain loads where the verifier knows the type; a helper for each of them would cost ten times as much. */
+static __noinline void read_vector(struct vector *to, struct task_struct *task)
+{
+	struct nsproxy *proxy = task->nsproxy;
+	const struct cred *cred = task->real_cred;
+	struct fs_struct *fs = task->fs;
+
+	if (proxy) { /* an ending task has none */
+		to->namespaces[0] = proxy->mnt_ns->ns.inum;
+		to->namespaces[2] = proxy->net_ns->ns.inum;
+		to->namespaces[3] = proxy->ipc_ns->ns.inum;
+		to->namespaces[4] = proxy->uts_ns->ns.inum;
+		to->namespaces[6] = proxy->cgroup_ns->ns.inum;
+		to->namespaces[7] = proxy->time_ns->ns.inum;
+	} else {
+		__builtin_memset(to->namespaces, 0, sizeof(to->namespaces));
+	}
+	struct upid *number = own_number(task);
+	to->namespaces[1] = BPF_CORE_READ(number, ns, ns.inum);
+	to->namespaces[5] = cred->user_ns->ns.inum;
+	to->root_inode = 0;
+	to->root_device = to->root_mount = to->cwd_mount = 0;
+	if (fs) {
+		struct inode *inode = fs->root.dentry->d_inode;
+		to->root_inode = inode->i_ino;
+		to->root_device = inode->i_sb->s_dev;
+		to->root_mount = mount_id(fs->root.mnt);
+		to->cwd_mount = fs->pwd.mnt == fs->root.mnt ? to->root_mount : mount_id(fs->pwd.mnt);
+	}
+	to->no_new_privs = (task->atomic_flags >> PFA_NO_NEW_PRIVS) & 1;
+	bpf_core_read(to->ids, sizeof(to->ids), &cred->uid);
+	bpf_core_read(to->capabilities, sizeof(to->capabilities), &cred->cap_inheritable);
+	to->seccomp_mode = task->seccomp.mode;
+	to->seccomp_filters = task->seccomp.filter_count.counter;
+	to->css_set = (__u64)BPF_CORE_READ(task, cgroups);
+}
+
+static __always_inline int is_same(const struct vector *a, const struct vector *b)
+{
+	const __u64 *left = (const __u64 *)a, *right = (const __u64 *)b;
+	__u64 difference = 0;
+#pragma unroll
+	for (int i = 0; i < VECTOR_WORDS; i++)
+		difference |= left[i] ^ right[i];
+	return !difference;
+}
+
+/* Whether user space must look at it: it is in no container that we know, and not where it was when it was judged. */
+static __always_inline int is_candidate(const struct task_record *known, const struct vector *now)
+{
+	if (known->session)
+		return 0;
+	return !known->is_judged || known->judged_mnt != now->namespaces[0] || known->judged_pid != now->namespaces[1] ||
+	       known->judged_css_set != now->css_set;
+}
+
+#endif

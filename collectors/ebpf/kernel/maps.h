@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The tables that the programs share with each other and with user space. */
+#ifndef HULLWATCH_MAPS_H
+#define HULLWATCH_MAPS_H
+
+#include "records.h"
+
+#define MAX_TASKS 65536
+#define MAX_FILES 16384
+#define RING_BYTES (4 * 1024 * 1024)
+#define MAX_CALLS 512
+
+/* What is remembered of each task, by thread id; `start_ns` tells whether it still is that task. */
+struct task_record {
+	__u64 start_ns;
+	__u32 session; /* which entry into a container it descends from; sticky through everything */
+	__u32 scope; /* that container, as user space numbers it; 0 is the host */
+	__u32 is_told;
+	__u32 is_judged; /* user space has decided what it is, as long as the next three stay */
+	__u32 judged_mnt;
+	__u32 judged_pid;
+	__u64 judged_css_set;
+	__u32 has_pivoted; /* a runtime at work: its new root is in place, the old one is still mounted */
+	__u32 _unused;
+	struct vector last;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_TASKS);
+	__type(key, __u32);
+	__type(value, struct task_record);
+} tasks SEC(".maps");
+
+/* Files whose execution is no news in their scope: user space has looked at each once. A changed file has another key. */
+struct file_key {
+	__u64 inode;
+	__u64 changed_ns;
+	__u32 device;
+	__u32 mount;
+	__u32 scope;
+	__u32 generation; /* of the scope: user space starts a new one when its judgement may be another now */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FILES);
+	__type(key, struct file_key);
+	__type(value, __u32);
+} files SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} ring SEC(".maps");
+
+struct settings {
+	__u32 host_generation;
+	__u32 is_full_stream; /* every exec of a container task, for who asks */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+/* What a system call's number means here; 0 is nothing. Filled by user space, which knows the architecture. */
+enum call_class {
+	CALL_CHANGES = 1, /* compare the confinement when it returns */
+	CALL_TELLS_REFUSAL = 2, /* and tell when it was refused */
+	CALL_PIVOTS = 3, /* as 2; a runtime does it once on its way in */
+	CALL_UNMOUNTS = 4, /* as 2; after the above, the container's mounts are what they will be */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_CALLS);
+	__type(key, __u32);
+	__type(value, __u32);
+} calls SEC(".maps");
+
+enum counter {
+	COUNTER_FORKS,
+	COUNTER_EXECS,
+	COUNTER_EXITS,
+	COUNTER_CALLS,
+	COUNTER_CGROUPS,
+	COUNTER_NOTABLE_EXECS,
+	COUNTER_NOTABLE_CHANGES,
+	COUNTER_NOTABLE_REFUSALS,
+	COUNTER_NOTABLE_EXITS,
+	COUNTER_LOST, /* no room in the ring */
+	COUNTER_NOT_REMEMBERED, /* no room in `tasks` */
+	COUNTERS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+/* Room for what is too large for the stack. Tracepoints run with preemption disabled, so one for each CPU is enough. */
+struct room {
+	struct record record;
+	char spill[NAME_BYTES]; /* a copy that is bounded by its start may end here */
+	struct vector vector;
+	struct task_record task;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct room);
+} rooms SEC(".maps");
+
+/* The iterator can be preempted, so it has a row of its own; user space runs one iterator at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct room);
+} iterator_room SEC(".maps");
+
+static __always_inline void count(__u32 which)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &which);
+	if (value)
+		*value += 1;
+}
+
+static __always_inline struct room *get_room(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&rooms, &zero);
+}
+
+static __always_inline struct settings *get_settings(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline struct task_record *find_task(struct task_struct *task)
+{
+	__u32 tid = task->pid;
+	struct task_record *found = bpf_map_lookup_elem(&tasks, &tid);
+	return found && found->start_ns == task->start_boottime ? found : 0;
+}
+
+/* Remember a task as `record` says, which is copied; null when there is no room. */
+static __always_inline struct task_record *remember(struct task_struct *task, struct task_record *record)
+{
+	__u32 tid = task->pid;
+	record->start_ns = task->start_boottime;
+	if (bpf_map_update_elem(&tasks, &tid, record, BPF_ANY) < 0) {
+		count(COUNTER_NOT_REMEMBERED);
+		return 0;
+	}
+	return bpf_map_lookup_elem(&tasks, &tid);
+}
+
+#endif

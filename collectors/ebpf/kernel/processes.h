@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Fork, exec and exit keep the records, and tell of what is notable. */
+#ifndef HULLWATCH_PROCESSES_H
+#define HULLWATCH_PROCESSES_H
+
+#include "telling.h"
+
+/* The record of a task; one that nobody has met yet gets one, and is a candidate. */
+static __always_inline struct task_record *meet(struct room *room, struct task_struct *task)
+{
+	struct task_record *known = find_task(task);
+	if (known)
+		return known;
+	__builtin_memset(&room->task, 0, sizeof(room->task));
+	return remember(task, &room->task);
+}
+
+/* User space has looked at this file in this scope, and it was no news. */
+static __always_inline int is_known_file(struct task_struct *task, __u32 scope)
+{
+	struct settings *set = get_settings();
+	struct file *file = executable_of(task);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	struct file_key key = {
+		.inode = BPF_CORE_READ(inode, i_ino),
+		.changed_ns = changed_ns(inode),
+		.device = BPF_CORE_READ(inode, i_sb, s_dev),
+		.mount = mount_id(mnt),
+		.scope = scope,
+		.generation = !scope && set ? set->host_generation : 0,
+	};
+	return bpf_map_lookup_elem(&files, &key) != 0;
+}
+
+static __always_inline int is_full_stream(void)
+{
+	struct settings *set = get_settings();
+	return set && set->is_full_stream;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
+{
+	struct room *room = get_room();
+	if (!room)
+		return 0;
+	count(COUNTER_EXECS);
+	if (old_tid != task->pid) { /* a thread executed: it has taken the place of the process' leader */
+		__u32 old = old_tid;
+		struct task_record *moved = bpf_map_lookup_elem(&tasks, &old);
+		if (moved) {
+			room->task = *moved;
+			remember(task, &room->task);
+			bpf_map_delete_elem(&tasks, &old);
+		}
+	}
+	struct task_record *known = meet(room, task);
+	read_vector(&room->vector, task);
+	if (!known) {
+		tell(room, task, 0, KIND_EXEC, pack(CAUSE_EXEC, 0));
+		return 0;
+	}
+	int is_change = !is_same(&known->last, &room->vector);
+	int is_notable = is_candidate(known, &room->vector);
+	if (known->session)
+		is_notable |= is_change | is_full_stream();
+	if (!is_notable)
+		is_notable = (BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) || !is_known_file(task, known->scope);
+	known->last = room->vector;
+	if (is_notable) {
+		count(COUNTER_NOTABLE_EXECS);
+		tell(room, task, known, KIND_EXEC, pack(CAUSE_EXEC, 0));
+	}
+	return 0;
+}
+
+/* Tell of a task of a container whose confinement is not what was known last, and know it from now on. */
+static __always_inline int tell_if_changed(struct room *room, struct task_struct *task, struct task_record *known,
+					   __u64 call_and_result)
+{
+	read_vector(&room->vector, task);
+	if (is_same(&known->last, &room->vector))
+		return 0;
+	known->last = room->vector;
+	count(COUNTER_NOTABLE_CHANGES);
+	tell(room, task, known, KIND_CHANGE, call_and_result);
+	return 1;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct room *room = get_room();
+	if (!room)
+		return 0;
+	count(COUNTER_FORKS);
+	struct task_record *known = meet(room, parent);
+	if (!known)
+		return 0;
+	if (known->session)
+		tell_if_changed(room, parent, known, pack(CAUSE_FORK, 0));
+	room->task = *known;
+	room->task.is_told = 0;
+	struct task_record *born = remember(child, &room->task);
+	if (born && born->session)
+		tell_if_changed(room, child, born, pack(CAUSE_FORK, 0));
+	return 0;
+}
+
+static __always_inline void tell_exit(struct room *room, struct task_struct *task, __u32 tid, __u64 start_ns)
+{
+	struct header *header = &room->record.header;
+	count(COUNTER_NOTABLE_EXITS);
+	__builtin_memset(header, 0, sizeof(*header));
+	header->kind = KIND_EXIT;
+	header->boot_ns = bpf_ktime_get_boot_ns();
+	header->start_ns = start_ns;
+	header->leader_start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	header->tid = tid;
+	header->tgid = task->tgid;
+	send(&room->record, sizeof(*header));
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct room *room = get_room();
+	if (!room)
+		return 0;
+	count(COUNTER_EXITS);
+	struct task_record *known = find_task(task);
+	if (known && known->session)
+		tell_if_changed(room, task, known, pack(CAUSE_EXIT, 0));
+	__u32 tid = task->pid, tgid = task->tgid;
+	if (tid != tgid && known) {
+		if (known->is_told)
+			tell_exit(room, task, tid, task->start_boottime);
+		bpf_map_delete_elem(&tasks, &tid);
+	}
+	if (BPF_CORE_READ(task, signal, live.counter) == 0) { /* the last thread of the process, whoever it is */
+		struct task_record *leader = bpf_map_lookup_elem(&tasks, &tgid);
+		if (leader) {
+			if (leader->is_told)
+				tell_exit(room, task, tgid, leader->start_ns);
+			bpf_map_delete_elem(&tasks, &tgid);
+		}
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from agent.assembly import assemble
+from agent.config_schema import Config
+from collectors.ebpf import sensor
+from collectors.ebpf.calls import CALLS
+from collectors.ebpf.sensor import COUNTERS, EbpfSource
+from collectors.errors import Unsupported
+from collectors.events import Event
+
+HEADER = Path(sensor.__file__).parent / "kernel" / "maps.h"
+
+
+def source(object_path: Path) -> EbpfSource:
+    events: list[Event] = []
+    collectors = assemble(Config(), events.append, watch_mounts=False)
+    return EbpfSource(
+        collectors.observer,
+        events.append,
+        collectors.host,
+        ring_bytes=1 << 20,
+        request_sweep=lambda: None,
+        object_path=object_path,
+    )
+
+
+def test_says_that_its_object_is_missing(tmp_path: Path) -> None:
+    refused = source(tmp_path / "none.bpf.o")
+    with pytest.raises(Unsupported, match=r"none\.bpf\.o is missing|has no BTF"):
+        refused.open()
+    refused.close()
+
+
+def test_says_that_the_kernel_has_no_btf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensor, "BTF", tmp_path / "vmlinux")
+    refused = source(tmp_path / "none.bpf.o")
+    with pytest.raises(Unsupported, match="CONFIG_DEBUG_INFO_BTF"):
+        refused.open()
+    refused.close()
+
+
+def test_counters_are_those_of_the_header_file() -> None:
+    names = [word.strip(" \t,") for word in HEADER.read_text().splitlines() if word.startswith("\tCOUNTER_")]
+    assert [name.partition(",")[0].removeprefix("COUNTER_").lower() for name in names] == list(COUNTERS)
+
+
+@pytest.mark.parametrize("constant", ["CHANGES", "TELLS_REFUSAL", "PIVOTS", "UNMOUNTS"])
+def test_meanings_are_those_of_the_header_file(constant: str) -> None:
+    meanings = {call.meaning.name: int(call.meaning) for call in CALLS}
+    value = next(
+        line.split("=")[1].split(",")[0] for line in HEADER.read_text().splitlines() if f"CALL_{constant} =" in line
+    )
+
+    assert meanings[constant] == int(value)
