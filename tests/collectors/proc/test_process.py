@@ -112,7 +112,10 @@ def test_parses_a_real_process_and_its_descriptors() -> None:
     with subprocess.Popen(["/bin/sleep", "30"], stdin=subprocess.DEVNULL) as child:
         try:
             deadline = time.monotonic() + 5
-            while (process := ProcessReader(Roots(), time.time_ns).read(child.pid, descriptors=100)).name != b"sleep":
+            # The kernel names the process before it has set up its arguments.
+            while (process := ProcessReader(Roots(), time.time_ns).read(child.pid, descriptors=100)).name != (
+                b"sleep"
+            ) or not process.arguments:
                 assert time.monotonic() < deadline
         finally:
             child.kill()
