@@ -1,4 +1,4 @@
-"""Compiles the eBPF programs when a wheel is built, also an editable one (docs/adr/0005).
+"""Compiles the eBPF programs when a wheel is built, also an editable one (docs/adr/0009).
 
 The object holds byte code for any little-endian machine, so the wheel stays one for all of them.
 """

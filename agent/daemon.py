@@ -61,7 +61,7 @@ class Agent:
     def run(self) -> int:
         """Run until a signal ends it; the exit status."""
         self._handle_signals()
-        way_out = WayOut(self._config, on_gone=self._inbox.wake)
+        way_out = WayOut(self._config, on_gone=self._inbox.wake, emit=self._inbox.put)
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)
         self._sources = Sources(self._config, collectors, self._inbox.put)
         choice = self._sources.choose()

@@ -14,18 +14,27 @@ import structlog
 from agent.alert_path import AlertPath
 from agent.config_schema import Config
 from agent.delivery import Delivery
+from agent.formats.ecs import timestamp
+from agent.heartbeat import Heartbeat
 from agent.limits import AlertLimits
 from agent.outbox import Outbox
 from agent.redaction import Redactor
 from agent.report import Alert, AlertBuilder
 from agent.sinks.catalog import open_sinks
 from agent.sinks.file import FileSink
+from collectors.events import AgentTrouble, Event, TroubleKind
+
+SINK_AWAY_NS = 30 * 1_000_000_000
 
 
 class WayOut:
     """Opened at the start: raises ``ConfigError`` where state directory or sinks cannot be as they are configured."""
 
-    def __init__(self, config: Config, on_gone: Callable[[], None]) -> None:
+    def __init__(self, config: Config, on_gone: Callable[[], None], emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._failing_since: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._heartbeat = Heartbeat(None if config.state.directory is None else Path(config.state.directory))
         self._sinks = open_sinks(config)
         self._outbox = Outbox(
             None if config.state.directory is None else Path(config.state.directory),
@@ -63,6 +72,10 @@ class WayOut:
             builder.next_sequence,
         )
         self.note_troubles()
+        now_ns = time.time_ns()
+        if (since_ns := self._heartbeat.away_since(now_ns)) is not None:
+            why = f"nobody watched from {timestamp(since_ns)} to {timestamp(now_ns)}"
+            self._emit(AgentTrouble(now_ns, TroubleKind.AWAY, "agent", why))
         self.delivery.start()
 
     def take(self, alert: Alert) -> None:
@@ -70,9 +83,11 @@ class WayOut:
         self._started().take(alert)
 
     def swept(self, at_ns: int) -> None:
-        """Once a sweep: tell what the rate limit held back, and what the outbox met."""
+        """Once a sweep: tell what the rate limit held back, what the outbox met, and which sink is away."""
         self._started().tick(at_ns)
         self.note_troubles()
+        self._note_sinks(at_ns)
+        self._heartbeat.beat(at_ns)
 
     def turned(self, *, is_idle: bool) -> None:
         """Once for each event, when its alerts were taken: ``is_idle`` says that no other event waits."""
@@ -98,6 +113,23 @@ class WayOut:
         for report in self._outbox.take_reports():
             log = self._log.info if report.reason == "recovered" else self._log.warning
             log("outbox", reason=report.reason, detail=report.detail, dropped=report.dropped)
+            if report.reason != "recovered":
+                lost = f", {report.dropped} alerts were dropped" if report.dropped else ""
+                why = f"{report.reason}: {report.detail}{lost}"
+                self._emit(AgentTrouble(time.time_ns(), TroubleKind.SINK_UNREACHABLE, "outbox", why))
+
+    def _note_sinks(self, at_ns: int) -> None:
+        """Tell of a sink that has failed for a while; once for each time that it is away."""
+        for status in self.delivery.sink_statuses():
+            if not status.is_failing:
+                self._failing_since.pop(status.name, None)
+                self._told.discard(status.name)
+                continue
+            since_ns = self._failing_since.setdefault(status.name, at_ns)
+            if status.name not in self._told and at_ns - since_ns >= SINK_AWAY_NS:
+                self._told.add(status.name)
+                why = f"every attempt has failed since {timestamp(since_ns)}"
+                self._emit(AgentTrouble(at_ns, TroubleKind.SINK_UNREACHABLE, status.name, why))
 
     def _started(self) -> AlertPath:
         assert self._path is not None

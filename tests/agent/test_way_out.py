@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.alert_path import LONGEST_WAIT_SECONDS, MAX_COLLECTED, AlertPath
@@ -16,6 +18,7 @@ from agent.redaction import Redactor
 from agent.report import Alert, AlertBuilder
 from agent.state_schema import FileConfig, RateLimitConfig, RedactionConfig, StateConfig
 from agent.way_out import WayOut
+from collectors.events import AgentTrouble, Event, TroubleKind
 from detectors.base import Severity
 from tests.agent import alerts
 
@@ -84,7 +87,7 @@ def config(directory: Path) -> Config:
 def test_everything_that_is_raised_arrives_and_numbers_go_on_in_the_next_run(tmp_path: Path) -> None:
     numbers: list[int] = []
     for _ in range(2):
-        way_out = WayOut(config(tmp_path), on_gone=lambda: None)
+        way_out = WayOut(config(tmp_path), on_gone=lambda: None, emit=lambda _: None)
         builder = AlertBuilder(alerts.HOST, "0.1.0", way_out.first_sequence)
         way_out.start(builder)
         for _ in range(300):
@@ -98,7 +101,7 @@ def test_everything_that_is_raised_arrives_and_numbers_go_on_in_the_next_run(tmp
 
 
 def test_a_single_alert_is_at_the_sink_within_milliseconds(tmp_path: Path) -> None:
-    way_out = WayOut(config(tmp_path), on_gone=lambda: None)
+    way_out = WayOut(config(tmp_path), on_gone=lambda: None, emit=lambda _: None)
     builder = AlertBuilder(alerts.HOST, "0.1.0", way_out.first_sequence)
     way_out.start(builder)
     latencies: list[float] = []
@@ -112,3 +115,44 @@ def test_a_single_alert_is_at_the_sink_within_milliseconds(tmp_path: Path) -> No
         latencies.append(time.monotonic() - started)
     way_out.stop(10)
     assert sorted(latencies)[10] < 0.05
+
+
+def test_tells_that_nobody_watched_between_two_runs(tmp_path: Path) -> None:
+    told: list[Event] = []
+    first = WayOut(config(tmp_path), on_gone=lambda: None, emit=told.append)
+    first.start(AlertBuilder(alerts.HOST, "0.1.0", first.first_sequence))
+    first.swept(time.time_ns())
+    first.stop(10)
+    assert told == []
+    long_ago = time.time() - 3600
+    os.utime(tmp_path / "state" / "heartbeat", (long_ago, long_ago))
+    second = WayOut(config(tmp_path), on_gone=lambda: None, emit=told.append)
+    second.start(AlertBuilder(alerts.HOST, "0.1.0", second.first_sequence))
+    second.stop(10)
+    (away,) = told
+    assert isinstance(away, AgentTrouble)
+    assert away.kind is TroubleKind.AWAY
+
+
+def test_tells_of_a_sink_that_fails_for_half_a_minute_once_for_each_time(tmp_path: Path) -> None:
+    told: list[Event] = []
+    unreachable = msgspec.structs.replace(
+        config(tmp_path).output, file=FileConfig(path=str(tmp_path / "no" / "directory" / "alerts"))
+    )
+    way_out = WayOut(
+        msgspec.structs.replace(config(tmp_path), output=unreachable), on_gone=lambda: None, emit=told.append
+    )
+    builder = AlertBuilder(alerts.HOST, "0.1.0", way_out.first_sequence)
+    way_out.start(builder)
+    way_out.take(numbered(builder.next_sequence()))
+    way_out.turned(is_idle=True)
+    deadline = time.monotonic() + 10
+    while not any(each.is_failing for each in way_out.delivery.sink_statuses()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    now_ns = time.time_ns()
+    for seconds in (0, 20, 31, 40):
+        way_out.swept(now_ns + seconds * 10**9)
+    way_out.stop(0.1)
+    (trouble,) = told
+    assert isinstance(trouble, AgentTrouble)
+    assert (trouble.kind, trouble.part) == (TroubleKind.SINK_UNREACHABLE, "file")
