@@ -20,7 +20,9 @@ from collectors.mountwatch import MountWatch
 from collectors.observer import Observer
 from collectors.proc.mountinfo import parse_mountinfo
 from collectors.proc.process import ProcessReader
+from collectors.sockets import SocketWatch
 from collectors.sweep import Sweep
+from collectors.values import KernelValues
 from detectors.base import Tier
 
 
@@ -35,6 +37,8 @@ class Collectors:
     mount_watch: MountWatch | None
     observer: Observer
     sweep: Sweep
+    values: KernelValues
+    sockets: SocketWatch
 
 
 def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: bool) -> Collectors:
@@ -67,7 +71,9 @@ def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: boo
         cpu_ns=time.thread_time_ns,
         full_every=config.sweep.full_every,
     )
-    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep)
+    values = KernelValues(roots, host, emit, clock_ns=time.time_ns, containers=registry.containers)
+    sockets = SocketWatch(roots, host, observer, emit, clock_ns=time.time_ns)
+    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep, values, sockets)
 
 
 def configured_roots(config: Config) -> Roots:

@@ -15,9 +15,12 @@ from typing import Any
 import msgspec
 import yaml
 
+from agent import metrics_schema
 from agent.config_reference import WORKLOAD_CONDITIONS, Step, fields_at, wanted_at
 from agent.config_schema import Config, ExceptionConfig
 from agent.errors import ConfigError
+from agent.output_schema import refusals
+from agent.state_schema import refused_patterns
 from agent.text import clipped, valid, visible
 
 MAX_FILE_BYTES = 1 << 20
@@ -34,9 +37,10 @@ def load_config(path: str | Path) -> Config:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(str(path), None, "", f"cannot be read: {error.strerror or error}") from error
+    from agent.incidents import INCIDENT
     from detectors.catalog import DETECTORS  # late: whoever only parses needs no detectors
 
-    return parse_config(raw, str(path), frozenset(each.id for each in DETECTORS))
+    return parse_config(raw, str(path), frozenset(each.id for each in (*DETECTORS, INCIDENT)))
 
 
 def parse_config(raw: bytes, file: str, known_rules: Collection[str]) -> Config:
@@ -172,15 +176,15 @@ class _Source:
         path: tuple[Step, ...] = ()
         if found is not None:
             path = tuple(int(index) if index else name for name, index in _STEP.findall(found[1]))
-        known = fields_at(path)
+        known = fields_at(path, self._values)
         value = self._value(path)
         if message.startswith("Object contains unknown field"):
             unknown = next((key for key in value if key not in known), "")
             return self.error((*path, unknown), f"is no known key; wanted {_near(unknown, known)}")
         if message.startswith("Object missing required field"):
             missing = next((key for key in known if f"`{key}`" in message), "")
-            return self.error((*path, missing), f"is missing; wanted {wanted_at((*path, missing))}")
-        return self.error(path, f"is {_shown(value)}; wanted {wanted_at(path)}")
+            return self.error((*path, missing), f"is missing; wanted {wanted_at((*path, missing), self._values)}")
+        return self.error(path, f"is {_shown(value)}; wanted {wanted_at(path, self._values)}")
 
     def _value(self, path: tuple[Step, ...]) -> Any:
         value = self._values
@@ -211,8 +215,14 @@ def _refuse_contradictions(config: Config, source: _Source, known_rules: Collect
         if rule not in known_rules:
             problem = f"is {_shown(rule)}, which is no detector's id; wanted {_near(rule, known_rules)}"
             raise source.error(("detectors", "disabled", index), problem)
+    for index, problem in refused_patterns(config.output.redaction):
+        raise source.error(("output", "redaction", "patterns", index), visible(problem))
     for index, exception in enumerate(config.exceptions):
         _refuse_exception(exception, ("exceptions", index), source, known_rules)
+    for path, problem in refusals(config.output.sinks):
+        raise source.error(("output", "sinks", *path), problem)
+    for path, problem in metrics_schema.refusals(config.metrics):
+        raise source.error(("metrics", *path), problem)
 
 
 def _refuse_exception(

@@ -9,15 +9,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
-AbsolutePath = Annotated[str, Meta(pattern=r"^/", max_length=4096)]
-Glob = Annotated[str, Meta(min_length=1, max_length=1024)]
-SeverityName = Literal["info", "low", "medium", "high", "critical"]
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every part of the configuration is: frozen, and strict about its keys."""
+from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
+from agent.metrics_schema import MetricsConfig
+from agent.output_schema import AnySinkConfig
+from agent.state_schema import FileConfig, JournaldConfig, RateLimitConfig, RedactionConfig, StateConfig
 
 
 class SweepConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,7 +123,7 @@ class ExceptionConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     labels: Annotated[
         dict[str, Glob],
         Meta(max_length=64, description="Patterns of the values of labels; the container must have them all."),
-    ] = {}
+    ] = field(default_factory=dict)
     executable: Annotated[
         Glob | None,
         Meta(
@@ -156,16 +153,23 @@ class LogConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class StdoutConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Alerts on standard output, one line each."""
 
-    format: Annotated[Literal["ecs"], Meta(description="The shape of an alert: `ecs` is Elastic Common Schema.")] = (
-        "ecs"
-    )
+    enabled: Annotated[bool, Meta(description="Whether alerts are written there.")] = True
+    format: Annotated[FormatName, Meta(description=FORMAT)] = "ecs"
     min_severity: Annotated[SeverityName, Meta(description="Alerts below this severity are not written.")] = "info"
 
 
 class OutputConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where alerts go."""
 
+    redaction: RedactionConfig = RedactionConfig()
+    rate_limit: RateLimitConfig = RateLimitConfig()
     stdout: StdoutConfig = StdoutConfig()
+    file: FileConfig = FileConfig()
+    journald: JournaldConfig = JournaldConfig()
+    sinks: Annotated[
+        tuple[AnySinkConfig, ...],
+        Meta(max_length=16, description="Receivers of alerts; each gets all alerts, at its own pace."),
+    ] = ()
 
 
 class RootsConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -208,6 +212,8 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(max_length=1024, description="Findings that are expected; the first exception that matches counts it."),
     ] = ()
     log: LogConfig = LogConfig()
+    state: StateConfig = StateConfig()
     output: OutputConfig = OutputConfig()
+    metrics: MetricsConfig = MetricsConfig()
     roots: RootsConfig = RootsConfig()
     limits: LimitsConfig = LimitsConfig()

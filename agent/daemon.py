@@ -1,8 +1,9 @@
 """The running agent: ``hullwatch run``.
 
-The main thread owns the node's state, the pipeline and the outputs: it takes one event after the other from the inbox.
-Sources have threads of their own (``agent.sources``). Signal handlers only set a flag and wake the main thread:
-SIGTERM and SIGINT drain what is queued and end, SIGHUP reads the configuration again.
+The main thread owns the node's state and the pipeline: it takes one event after the other from the inbox, and commits
+the alerts to the outbox. Sources have threads of their own (``agent.sources``), and so have sinks
+(``agent.delivery``), so that no receiver ever makes the main thread wait. Signal handlers only set a flag and
+wake the main thread: SIGTERM and SIGINT drain what is queued and end, SIGHUP reads the configuration again.
 """
 
 from __future__ import annotations
@@ -20,20 +21,24 @@ from agent import __version__
 from agent.assembly import Collectors, assemble, new_state, tell_containers
 from agent.config import load_config
 from agent.config_schema import Config
-from agent.errors import ConfigError, SinkError
+from agent.errors import ConfigError
 from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
+from agent.incidents import INCIDENT
 from agent.log import configure_log
 from agent.pipeline import Pipeline
 from agent.policy import Policy, load_warnings
-from agent.report import Alert, AlertBuilder
-from agent.sinks.catalog import Sink, open_sinks
+from agent.report import AlertBuilder
 from agent.sources import SensorChoice, Sources
+from agent.telemetry import Telemetry
+from agent.way_out import WayOut
 from collectors.events import Event, Lost, SweepDone
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
 
 DRAIN_SECONDS = 3.0
+DELIVER_SECONDS = 5.0  # from the signal on, DRAIN_SECONDS included
+LEAST_DELIVER_SECONDS = 1.0
 IDLE_SECONDS = 1.0
 EXIT_OK = 0
 EXIT_SINK_LOST = 1
@@ -51,16 +56,20 @@ class Agent:
         self._stopping = False
         self._reloading = False
         self._is_ready = False
+        self._deliver_until = 0.0
 
     def run(self) -> int:
         """Run until a signal ends it; the exit status."""
         self._handle_signals()
+        way_out = WayOut(self._config, on_gone=self._inbox.wake)
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)
         self._sources = Sources(self._config, collectors, self._inbox.put)
         choice = self._sources.choose()
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
-        builder = AlertBuilder(read_host_facts(Path(collectors.roots.host), os.environ), __version__)
+        builder = AlertBuilder(
+            read_host_facts(Path(collectors.roots.host), os.environ), __version__, way_out.first_sequence
+        )
         pipeline = Pipeline(
             state,
             self._enabled(self._config),
@@ -68,36 +77,68 @@ class Agent:
             builder,
             collectors.host.boot_id,
             max_findings=self._config.limits.findings,
+            timer_ns=time.perf_counter_ns,
         )
-        sinks = open_sinks(self._config)
+        telemetry = Telemetry(
+            self._config,
+            choice,
+            collectors,
+            self._sources,
+            self._inbox,
+            state,
+            pipeline,
+            way_out.delivery,
+            held_back=way_out.held_back,
+        )
+        pipeline.use(self._enabled(self._config), tells_incidents=_tells_incidents(self._config))
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
+        way_out.start(builder)
         tell_containers(collectors, self._inbox.put)
         self._sources.start()
         try:
-            return self._loop(pipeline, sinks, choice, collectors)
+            return self._loop(pipeline, way_out, choice, collectors, telemetry)
         finally:
             self._sources.stop()
+            way_out.stop(max(LEAST_DELIVER_SECONDS, self._deliver_until - time.monotonic()))
             self._log.info("stopped", events=self._inbox.taken, events_lost=self._inbox.dropped)
 
-    def _loop(self, pipeline: Pipeline, sinks: tuple[Sink, ...], choice: SensorChoice, collectors: Collectors) -> int:
+    def _loop(
+        self,
+        pipeline: Pipeline,
+        way_out: WayOut,
+        choice: SensorChoice,
+        collectors: Collectors,
+        telemetry: Telemetry,
+    ) -> int:
         deadline: float | None = None
         while True:
+            telemetry.turned()
             if self._reloading:
-                self._reload(pipeline)
+                way_out.reopen()
+                telemetry.reloaded(is_taken=self._reload(pipeline))
             if self._stopping and deadline is None:
                 assert self._sources is not None
+                telemetry.stopping()
                 self._sources.stop()
                 deadline = time.monotonic() + DRAIN_SECONDS
+                self._deliver_until = time.monotonic() + DELIVER_SECONDS
             if deadline is not None and (len(self._inbox) == 0 or time.monotonic() > deadline):
                 return EXIT_OK
+            if way_out.is_gone:
+                self._log.error("sinks_gone", why="nobody takes alerts any more")
+                return EXIT_SINK_LOST
             event = self._inbox.take(IDLE_SECONDS)
             if event is None:
                 continue
             for alert in pipeline.feed(event):
-                if not self._write(alert, sinks):
-                    return EXIT_SINK_LOST
+                way_out.take(alert)
+                telemetry.raised(alert)
+            if isinstance(event, SweepDone):
+                way_out.swept(event.at_ns)
+            way_out.turned(is_idle=len(self._inbox) == 0)
+            telemetry.handled(event)
             self._note(event, pipeline, choice, collectors)
 
     def _note(self, event: Event, pipeline: Pipeline, choice: SensorChoice, collectors: Collectors) -> None:
@@ -116,16 +157,6 @@ class Agent:
                 rss_mib=round(psutil.Process().memory_info().rss / 2**20, 1),
                 baseline=collectors.host.source,
             )
-
-    def _write(self, alert: Alert, sinks: tuple[Sink, ...]) -> bool:
-        """Hand an alert to every sink; ``False`` when one is gone for good (nobody reads stdout any more)."""
-        for sink in sinks:
-            try:
-                sink.write(alert)
-            except SinkError as error:
-                self._log.error("sink_failed", sink=error.sink, error=error.detail, alert=alert.id)
-                return False
-        return True
 
     def _lost(self) -> None:
         if self._sources is not None:
@@ -155,24 +186,29 @@ class Agent:
         self._reloading = True
         self._inbox.wake()
 
-    def _reload(self, pipeline: Pipeline) -> None:
-        """Read the configuration again: what can change while running does, a faulty file changes nothing."""
+    def _reload(self, pipeline: Pipeline) -> bool:
+        """Read the configuration again: what can change while running does, a faulty file (``False``) nothing."""
         self._reloading = False
         if self._config_path is None:
             self._log.info("reload_ignored", reason="the agent runs on embedded defaults")
-            return
+            return False
         try:
             config = load_config(self._config_path)
         except ConfigError as error:
             self._log.error("reload_refused", error=str(error))
-            return
+            return False
         pipeline.policy = self._new_policy(config)
-        pipeline.use(self._enabled(config))
+        pipeline.use(self._enabled(config), tells_incidents=_tells_incidents(config))
         configure_log(config.log)
         self._log.info("reloaded", needs_restart=_needs_restart(self._config, config))
+        return True
+
+
+def _tells_incidents(config: Config) -> bool:
+    return INCIDENT.id not in config.detectors.disabled
 
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
     """The parts of the configuration that differ and are read at start only."""
-    parts = ("sensor", "sweep", "ebpf", "netlink", "containers", "output", "roots", "limits")
+    parts = ("sensor", "sweep", "ebpf", "netlink", "containers", "state", "output", "metrics", "roots", "limits")
     return [part for part in parts if getattr(old, part) != getattr(new, part)]

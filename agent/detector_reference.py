@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 
+from agent.incidents import INCIDENT
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
 
@@ -21,7 +22,7 @@ is the weakest sensor tier that sees the act reliably. `hullwatch explain ID` pr
 
 def reference() -> str:
     """The whole page: a table, then a section for each detector."""
-    detectors = sorted(DETECTORS, key=lambda each: each.id)
+    detectors = sorted((*DETECTORS, INCIDENT), key=lambda each: each.id)
     lines = [_INTRODUCTION, *_table(detectors)]
     for detector in detectors:
         lines += ["", *_section(detector)]

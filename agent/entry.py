@@ -2,19 +2,20 @@
 
 The runtime clones, joins namespaces, moves into the container's cgroup, drops privileges, one after the other, and only
 then executes the container's program. Until then its own process is half host, half container, and judging it would
-alarm on every start. It is told by what it runs: the runtime's own binary, which is not on any mount of the container.
-Nothing here knows a runtime's name. Pure.
+alarm on every start. It is told by what it runs: a runtime's file, by identity, or the very file of its parent on the
+host. Nothing here knows a runtime's name. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from collectors.facts import (
     Capabilities,
     Container,
     Declared,
-    Executable,
+    FileId,
     HostBaseline,
     Layer,
     Process,
@@ -27,31 +28,32 @@ BECOMING_LIMIT_SECONDS = 10
 _OF_THE_CONTAINER = frozenset({Layer.IMAGE, Layer.UPPER, Layer.CHANGED, Layer.TMPFS, Layer.VOLUME})
 
 
-def has_entered(process: Process, at_ns: int, parent: Process | None, host: HostBaseline) -> bool:
-    """The process runs a program of the container, or has had longer than any runtime takes to get there.
+def is_stage(process: Process, parent: Process | None, runtimes: Collection[FileId], *, in_hook: bool) -> bool:
+    """It is the runtime's own process: it runs a runtime's file, its parent's, or a sealed copy of one (a memfd).
 
-    Its parent is no (full) member: it came from the host. A runtime's stage runs the same file as its parent, a known
-    runtime's, or a sealed copy of it (memfd, or a detached mount of it). ``at_ns`` is now.
+    ``parent`` is a process of the host. ``runtimes`` are the host's runtimes, and what was seen to be one. ``in_hook``
+    says that the parent is becoming itself: then this is one of the runtime's hooks.
     """
     executable = process.executable
-    if isinstance(executable, Executable) and executable.layer in _OF_THE_CONTAINER:
-        return not _runs_the_runtime(executable, parent, host)
+    if isinstance(executable, Unknown) or isinstance(executable.place, Unknown):
+        return True
+    if executable.place.file in runtimes or runs_parents_file(process, parent):
+        return True
+    return executable.layer is Layer.MEMFD or (in_hook and executable.layer not in _OF_THE_CONTAINER)
+
+
+def runs_parents_file(process: Process, parent: Process | None) -> bool:
+    """A runtime executes itself to go in; nobody else who is sent in runs the file of who sends."""
+    if parent is None or isinstance(process.executable, Unknown) or isinstance(parent.executable, Unknown):
+        return False
+    place, parents = process.executable.place, parent.executable.place
+    return not isinstance(place, Unknown) and not isinstance(parents, Unknown) and place.file == parents.file
+
+
+def is_overdue(process: Process, at_ns: int, host: HostBaseline) -> bool:
+    """It has had longer than any runtime takes from its start to the container's program."""
     started_ns = host.boot_time_ns + process.key.start_ticks * 1_000_000_000 // host.ticks_per_second
     return at_ns - started_ns > BECOMING_LIMIT_SECONDS * 1_000_000_000
-
-
-def _runs_the_runtime(executable: Executable, parent: Process | None, host: HostBaseline) -> bool:
-    """A container without a mount namespace of its own shows the runtime's binary as one of its files."""
-    if isinstance(executable.place, Unknown):
-        return False
-    if executable.place.file in host.runtime_binaries:
-        return True
-    return (
-        parent is not None
-        and isinstance(parent.executable, Executable)
-        and not isinstance(parent.executable.place, Unknown)
-        and parent.executable.place.file == executable.place.file
-    )
 
 
 def as_entered(process: Process, container: Container | None, *, is_exact: bool) -> Process:

@@ -8,29 +8,40 @@ A detector that fails does not stop the others: this is one of the two places th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from agent import tally
 from agent.dedupe import Dedupe, Repeated
-from agent.incidents import Incidents
+from agent.incidents import IncidentChange, Incidents
 from agent.policy import Policy
 from agent.report import Alert, AlertBuilder
 from agent.state import NodeState
-from collectors.events import Event, ProcessEvent
-from detectors.base import Blind, Detector, Finding
+from collectors.events import AgentTrouble, Event, ProcessEvent, SweepDone, TroubleKind
+from detectors.base import Blind, Detector, Family, Finding
 
 
 @dataclass(slots=True)
 class DetectorCounts:
-    """What one detector did: findings raised, blind answers by reason, failures by error."""
+    """What one detector did: findings raised, blind answers by reason, failures by error, and the time it took."""
 
     findings: int = 0
+    checks: int = 0
+    spent_ns: int = 0
     blind: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
 
 
+def no_timer() -> int:
+    """The time that passes where nobody measures it."""
+    return 0
+
+
 class Pipeline:
-    """``detectors`` are the enabled ones; ``policy`` may be replaced while it runs (``SIGHUP``)."""
+    """``detectors`` are the enabled ones; ``policy`` may be replaced while it runs (``SIGHUP``).
+
+    ``timer_ns`` is asked before and after each check, for the counts alone: no alert depends on it.
+    """
 
     def __init__(
         self,
@@ -41,6 +52,7 @@ class Pipeline:
         boot_id: str,
         *,
         max_findings: int = 16_384,
+        timer_ns: Callable[[], int] = no_timer,
     ) -> None:
         self.policy = policy
         self.counts: dict[str, DetectorCounts] = {}
@@ -48,12 +60,14 @@ class Pipeline:
         self.incidents = Incidents(boot_id)
         self._state = state
         self._builder = builder
+        self._timer_ns = timer_ns
         self._detectors: tuple[Detector, ...] = ()
         self._wanted_by: dict[type[Event], tuple[Detector, ...]] = {}
         self.use(detectors)
 
-    def use(self, detectors: Iterable[Detector]) -> None:
-        """Replace the enabled detectors."""
+    def use(self, detectors: Iterable[Detector], *, tells_incidents: bool = True) -> None:
+        """Replace the enabled detectors, and say whether incidents are told beside their findings."""
+        self._tells_incidents = tells_incidents
         self._detectors = tuple(detectors)
         self._wanted_by = {}
         for detector in self._detectors:
@@ -66,6 +80,8 @@ class Pipeline:
         for again in self._state.take_pending():
             if not _is_same_subject(event, again):
                 yield from self._judge(again)
+        if isinstance(event, SweepDone):
+            yield from self._tell(self.incidents.expire(event.at_ns), event)
 
     def state_counts(self) -> dict[str, int]:
         """How many of what the state holds."""
@@ -74,19 +90,30 @@ class Pipeline:
     def _judge(self, event: Event) -> Iterator[Alert]:
         for detector in self._interested(type(event)):
             counts = self.counts[detector.id]
+            started_ns = self._timer_ns()
             try:
                 found = tuple(detector.check(event, self._state))
             except Exception as error:  # noqa: BLE001  one of the two broad catches: a detector's fault is counted
                 reason = f"{type(error).__name__}: {error}"[:200]
-                if len(counts.failures) < MAX_REASONS or reason in counts.failures:
-                    counts.failures[reason] = counts.failures.get(reason, 0) + 1
+                is_new = tally.count(counts.failures, reason) == 1
+                if is_new and detector.family is not Family.AGENT:
+                    yield from self._judge(AgentTrouble(event.at_ns, TroubleKind.DETECTOR_FAILED, detector.id, reason))
                 continue
+            finally:
+                counts.checks += 1
+                counts.spent_ns += self._timer_ns() - started_ns
             for each in found:
                 if isinstance(each, Blind):
-                    _count_blind(counts, each)
+                    tally.count(counts.blind, each.why)
                 elif (alert := self._raise(detector, each, event)) is not None:
                     counts.findings += 1
                     yield alert
+                    yield from self._tell(self.incidents.record(alert.incident, alert.chapter()), event)
+
+    def _tell(self, changes: Iterable[IncidentChange], event: Event) -> Iterator[Alert]:
+        """The alerts of incidents that were opened, raised or closed, unless they are turned off."""
+        for change in changes if self._tells_incidents else ():
+            yield self._builder.build_incident(change, event, self._state)
 
     def _interested(self, kind: type[Event]) -> tuple[Detector, ...]:
         known = self._wanted_by.get(kind)
@@ -105,11 +132,8 @@ class Pipeline:
         told = self.dedupe.judge(detector.id, finding, (each.key for each in ancestors))
         if isinstance(told, Repeated):
             return None
-        incident = self.incidents.assign(finding.container_id, event.at_ns)
+        incident = self.incidents.assign(finding.container_id, event.at_ns, finding.subject)
         return self._builder.build(detector, finding, event, self._state, incident, told.repeats)
-
-
-MAX_REASONS = 64
 
 
 def _is_same_subject(event: Event, again: Event) -> bool:
@@ -117,9 +141,3 @@ def _is_same_subject(event: Event, again: Event) -> bool:
     return (
         isinstance(event, ProcessEvent) and isinstance(again, ProcessEvent) and event.process.key == again.process.key
     )
-
-
-def _count_blind(counts: DetectorCounts, blind: Blind) -> None:
-    """Reasons are few by construction; a table that could grow with hostile names is cut at ``MAX_REASONS``."""
-    if blind.why in counts.blind or len(counts.blind) < MAX_REASONS:
-        counts.blind[blind.why] = counts.blind.get(blind.why, 0) + 1

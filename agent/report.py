@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
-from agent.incidents import Incident
+from agent.incidents import INCIDENT, Chapter, Incident, IncidentChange, Phase
 from agent.text import clipped, to_text, visible
 from collectors.confinement import Widening
 from collectors.events import Event, ProcessEvent
@@ -39,12 +39,14 @@ class HostFacts:
 class Alert:
     """A finding that is told. All formats are made of this and of nothing else.
 
-    ``at_ns`` is when it happened, ``created_ns`` when the agent read it. ``observed`` and ``baseline`` are set for
-    drift: the confinement of the process, and that of the container's first process. ``subject`` is set also where
-    ``process`` is no longer known. ``ancestors`` begin with the parent.
+    ``sequence`` is the builder's number. ``at_ns`` is when it happened, ``created_ns`` when the agent read it.
+    ``observed`` and ``baseline`` are set for drift: the confinement of the process, and that of the container's first
+    process. ``subject`` is set also where ``process`` is no longer known. ``ancestors`` begin with the parent.
+    ``phase`` is set for alerts that tell of the incident itself.
     """
 
     id: str
+    sequence: int
     at_ns: int
     created_ns: int
     detector: Detector
@@ -67,15 +69,32 @@ class Alert:
     node: HostBaseline
     host: HostFacts
     agent_version: str
+    phase: Phase | None = None
+
+    def chapter(self) -> Chapter:
+        """The alert as a part of its incident's story."""
+        return Chapter(
+            at_ns=self.at_ns,
+            alert_id=self.id,
+            rule_id=self.detector.id,
+            rule_name=self.detector.name,
+            family=self.detector.family,
+            severity=self.severity,
+            reason=self.reason,
+            pid=self.subject.pid if self.subject is not None else None,
+        )
 
 
 class AlertBuilder:
-    """Builds the alerts of one run of the agent, and numbers them."""
+    """Builds the alerts of one run of the agent, and numbers them from ``first_sequence``.
 
-    def __init__(self, host: HostFacts, agent_version: str) -> None:
+    An agent that runs takes the outbox' next number, so that none comes twice among its runs; a replay starts at 1.
+    """
+
+    def __init__(self, host: HostFacts, agent_version: str, first_sequence: int = 1) -> None:
         self._host = host
         self._agent_version = agent_version
-        self._built = 0
+        self._next = first_sequence
 
     def build(
         self,
@@ -87,7 +106,6 @@ class AlertBuilder:
         repeats: int,
     ) -> Alert:
         """The next alert."""
-        self._built += 1
         return build_alert(
             detector,
             finding,
@@ -95,10 +113,22 @@ class AlertBuilder:
             view,
             incident=incident,
             repeats=repeats,
-            sequence=self._built,
+            sequence=self.next_sequence(),
             host=self._host,
             agent_version=self._agent_version,
         )
+
+    def build_incident(self, change: IncidentChange, event: Event, view: NodeView) -> Alert:
+        """The next alert, of an incident."""
+        return build_incident(
+            change, event, view, sequence=self.next_sequence(), host=self._host, agent_version=self._agent_version
+        )
+
+    def next_sequence(self) -> int:
+        """The number of the next alert, taken."""
+        taken = self._next
+        self._next += 1
+        return taken
 
 
 def build_alert(
@@ -113,13 +143,14 @@ def build_alert(
     host: HostFacts,
     agent_version: str,
 ) -> Alert:
-    """The alert that tells ``finding``; ``sequence`` is different for each alert of a run."""
+    """The alert that tells ``finding``; ``sequence`` is different for each alert of a node."""
     process = _subject(finding, event, view)
     container = view.container(finding.container_id) if finding.container_id is not None else None
     observed, baseline = _vectors(detector, finding, process, view)
     reason = visible(finding.message)
     return Alert(
         id=alert_id(event.at_ns, sequence, view.host.boot_id),
+        sequence=sequence,
         at_ns=event.at_ns,
         created_ns=process.observed_ns if process is not None else event.at_ns,
         detector=detector,
@@ -142,6 +173,44 @@ def build_alert(
         node=view.host,
         host=host,
         agent_version=agent_version,
+    )
+
+
+def build_incident(
+    change: IncidentChange, event: Event, view: NodeView, *, sequence: int, host: HostFacts, agent_version: str
+) -> Alert:
+    """The alert that tells of an incident; that one is closed is no more than information."""
+    incident, phase = change.incident, change.phase
+    container = view.container(incident.container_id) if incident.container_id is not None else None
+    rules = ", ".join(dict.fromkeys(f"{each.rule_id} {each.rule_name}" for each in incident.story))
+    reason = f"an incident was {phase.value}, {incident.severity.name.lower()}: {incident.why}; its findings: {rules}"
+    finding = Finding(reason, incident.container_id)
+    return Alert(
+        id=alert_id(event.at_ns, sequence, view.host.boot_id),
+        sequence=sequence,
+        at_ns=event.at_ns,
+        created_ns=event.at_ns,
+        detector=INCIDENT,
+        severity=Severity.INFO if phase is Phase.CLOSED else incident.severity,
+        confidence=Confidence.LIKELY,
+        message=clipped(_sentence(finding, container, None, visible(reason)), MAX_MESSAGE),
+        reason=clipped(visible(reason), MAX_MESSAGE),
+        subject=None,
+        process=None,
+        ancestors=(),
+        container=container,
+        container_id=incident.container_id,
+        evidence=(),
+        widened=(),
+        observed=None,
+        baseline=None,
+        tier=view.tier,
+        incident=incident,
+        repeats=0,
+        node=view.host,
+        host=host,
+        agent_version=agent_version,
+        phase=phase,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from agent import tally
 from agent.assembly import Collectors
 from agent.config_schema import Config
 from agent.errors import ConfigError
@@ -22,8 +23,11 @@ from collectors.containers.docker import DockerMetadata, SourceState, SourceStat
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError
-from collectors.events import Event, HostSeen
+from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKind
 from collectors.host import refresh_baseline
+from collectors.node.reader import read_node
+from collectors.node_facts import NodeFacts
+from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
 from detectors.base import Tier
 
@@ -31,12 +35,14 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
+NODE_REFRESH_SECONDS = 300.0
 
 
 @dataclass(slots=True)
 class SourceHealth:
-    """How one source does: how often it ended with an error, by error."""
+    """How one source does: whether it runs now, and how often it ended with an error, by error."""
 
+    is_up: bool = False
     failures: dict[str, int] = field(default_factory=dict)
 
 
@@ -56,15 +62,19 @@ class Sources:
         self._config = config
         self._collectors = collectors
         self._emit = emit
+        self._tracer = 0
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
         self._host = collectors.host
         self._host_refreshed = time.monotonic()
+        self._node: NodeFacts | None = None
+        self._node_due = time.monotonic()
         self._connector: ConnectorSource | None = None
         self._ebpf: EbpfSource | None = None
         self._sweeper: Sweep | EbpfSweep = collectors.sweep
         self._docker: DockerMetadata | None = None
+        self._others: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
         self._log = structlog.get_logger("sources")
 
     def choose(self) -> SensorChoice:
@@ -123,8 +133,14 @@ class Sources:
             return SensorChoice(Tier.NETLINK, "the configuration asks for it")
         return SensorChoice(Tier.NETLINK, without)
 
+    def watch_over(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
+        """Run another thread of the agent under the same care, from ``start`` to ``stop``."""
+        self._others.append((name, run, stop))
+
     def start(self) -> None:
         """Start every source. Events flow from now on."""
+        for name, run, _ in self._others:
+            self._run(name, run)
         if self._ebpf is not None:
             self._run("ebpf", self._ebpf.run)
         if self._connector is not None:
@@ -143,9 +159,20 @@ class Sources:
             )
             self._docker.start()
 
+    @property
+    def connector(self) -> ConnectorSource | None:
+        """The process connector, where the tier has one."""
+        return self._connector
+
+    @property
+    def docker_status(self) -> SourceStatus | None:
+        """How the Docker API does; ``None`` where it is not asked."""
+        return self._docker.status if self._docker is not None else None
+
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
         self._collectors.observer.forget_what_was_told()
+        self._collectors.values.tell_again_at_next_look()
         self._sweep_wanted.set()
 
     def stop(self) -> None:
@@ -155,6 +182,8 @@ class Sources:
         for source in (self._ebpf, self._connector, self._collectors.mount_watch, self._docker):
             if source is not None:
                 source.stop()
+        for _, _, stop in self._others:
+            stop()
         deadline = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -167,13 +196,24 @@ class Sources:
         while not self._stopping.is_set():
             started = time.monotonic()
             self._sweep_wanted.clear()
+            self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
             self._sweeper.run()
             self._collectors.observer.refresh_containers()
+            self._look_at_ourselves()
+            self._collectors.values.look()
+            self._collectors.sockets.look()
             self._note_problems()
             self._refresh_host()
             if self._sweeper.number == 1:
                 self._collectors.observer.watch_host_mounts()
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
+
+    def _look_at_ourselves(self) -> None:
+        """Whether somebody has taken hold of us since the last pass."""
+        tracer = read_tracer(self._collectors.roots.proc)
+        if tracer and tracer != self._tracer:
+            self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, "agent", "TracerPid", tracer))
+        self._tracer = tracer
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""
@@ -184,6 +224,16 @@ class Sources:
         if host != self._host:
             self._host = host
             self._emit(HostSeen(time.time_ns(), host))
+
+    def _refresh_node(self) -> None:
+        """At start and every five minutes: how the node's daemons and its kernel are configured."""
+        if time.monotonic() < self._node_due:
+            return
+        self._node_due = time.monotonic() + NODE_REFRESH_SECONDS
+        node = read_node(self._collectors.roots, self._host)
+        if node != self._node:
+            self._node = node
+            self._emit(NodeSeen(time.time_ns(), node))
 
     def _docker_changed(self, status: SourceStatus) -> None:
         """Say how the Docker API does; that there is no engine is worth a line only where one was asked for."""
@@ -205,10 +255,13 @@ class Sources:
     def _loop(self, name: str, body: Callable[[], None]) -> None:
         """Run a source until it is told to stop, whatever happens to it."""
         pause = FIRST_PAUSE_SECONDS
+        health = self.health[name]
         while not self._stopping.is_set():
+            health.is_up = True
             try:
                 body()
             except Exception as error:  # noqa: BLE001  one of the two broad catches: a source's fault is counted
+                health.is_up = False
                 self._failed(name, error, pause)
             else:
                 return
@@ -216,8 +269,8 @@ class Sources:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _failed(self, name: str, error: Exception, pause: float) -> None:
-        failures = self.health[name].failures
         reason = f"{type(error).__name__}: {error}"[:200]
-        failures[reason] = failures.get(reason, 0) + 1
-        if failures[reason] == 1:
+        is_new = tally.count(self.health[name].failures, reason) == 1
+        self._emit(AgentTrouble(time.time_ns(), TroubleKind.SENSOR_LOST, name, reason))
+        if is_new:
             self._log.error("source_failed", source=name, error=reason, again_in_seconds=pause, exc_info=error)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.entry import as_entered, has_entered
+from agent.entry import as_entered, is_overdue, is_stage, runs_parents_file
 from collectors.confinement import Frame
 from collectors.events import (
     ContainerGone,
@@ -32,11 +32,23 @@ from collectors.events import (
     Seen,
     SweepDone,
 )
-from collectors.facts import Container, HostBaseline, Mount, Process, ProcessKey, Unknown
+from collectors.facts import (
+    Container,
+    Executable,
+    FileId,
+    HostBaseline,
+    Mount,
+    Place,
+    Process,
+    ProcessKey,
+    Unknown,
+)
 from detectors.base import Member, Tier
 
 MAX_ANCESTORS = 16
 MAX_MOUNT_IDS_EVER = 65_536
+MAX_RUNTIMES_SEEN = 64
+MAX_SENDERS = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +99,8 @@ class NodeState:
         self._cgroups: dict[bytes, str] = {}
         self._pending: dict[object, Event] = {}
         self._becoming: set[ProcessKey] = set()
+        self._runtimes_seen: set[FileId] = set()
+        self._senders: dict[int, set[str]] = {}
         self._resolved: tuple[Process, Member | Unknown | None] | None = None
 
     def apply(self, event: Event) -> None:
@@ -156,6 +170,11 @@ class NodeState:
         """See ``NodeView.process``."""
         record = self._records.get(key.pid)
         return record.process if record is not None and record.process.key == key else None
+
+    def process_by_pid(self, pid: int) -> Process | None:
+        """See ``NodeView.process_by_pid``."""
+        record = self._records.get(pid)
+        return record.process if record is not None else None
 
     def parent(self, process: Process) -> Process | None:
         """See ``NodeView.parent``."""
@@ -251,6 +270,8 @@ class NodeState:
         elif process.observed_ns < record.process.observed_ns:
             return
         else:
+            if record.container_id is None and process.parent_pid != record.process.parent_pid:
+                record.parent = self._records.get(process.parent_pid)  # who sent it in has gone, the shim has it now
             record.previous, record.process = record.process, process
         if record.container_id is None:
             self._join(record)
@@ -258,6 +279,8 @@ class NodeState:
             self._leave(record)
         if record.container_id is not None and record.entry is None:
             self._enter(record, event.at_ns, is_exact=isinstance(event, Exec))
+        if record.entry is not None and record.process.thread_of is None:
+            self._pend_nested_table(record, event.at_ns)
 
     def _admit(self, process: Process) -> Record | None:
         """Make room for a task that is new to us; its parent is whoever bears the parent's pid now."""
@@ -277,8 +300,34 @@ class NodeState:
         if parent is not None and parent.container_id is not None and parent.entry is not None:
             self._belong(record, parent.container_id, by_lineage=True)
             record.entry = parent.entry
+        elif (sent := self._sent_into(record)) is not None:
+            self._belong(record, sent, by_lineage=self._owner(record.process) != sent)
         elif (owner := self._owner(record.process)) is not None:
             self._belong(record, owner, by_lineage=False)
+            self._note_sender(record, owner)
+
+    def _sent_into(self, record: Record) -> str | None:
+        """The container whose mount namespace the task has, if its parent has sent others into that one: a shim.
+
+        The runtime put it there. Its cgroup may say otherwise by now: it has left it, or hides in a neighbour's.
+        """
+        parent, namespace = record.parent, record.process.confinement.namespaces.mnt
+        if parent is None or parent.process.key.pid == 1 or namespace == self.host.namespaces.mnt:
+            return None
+        for container_id in self._senders.get(parent.process.key.pid, ()):
+            state = self._containers.get(container_id)
+            if state is not None and state.first is not None:
+                first = state.first.confinement.namespaces.mnt
+                if isinstance(first, int) and first == namespace:
+                    return container_id
+        return None
+
+    def _note_sender(self, record: Record, container_id: str) -> None:
+        if record.parent is None or record.parent.container_id is not None:
+            return
+        self._senders.setdefault(record.parent.process.key.pid, set()).add(container_id)
+        if len(self._senders) > MAX_SENDERS:
+            del self._senders[next(iter(self._senders))]
 
     def _belong(self, record: Record, container_id: str, *, by_lineage: bool) -> None:
         record.container_id, record.by_lineage = container_id, by_lineage
@@ -294,8 +343,7 @@ class NodeState:
 
     def _enter(self, record: Record, at_ns: int, *, is_exact: bool) -> None:
         """The runtime's process has become the container when it runs a program of the container."""
-        parent = record.parent.process if record.parent is not None else None
-        if not has_entered(record.process, at_ns, parent, self.host):
+        if self._is_stage(record) and not is_overdue(record.process, at_ns, self.host):
             self._becoming.add(record.process.key)
             return
         self._becoming.discard(record.process.key)
@@ -304,6 +352,21 @@ class NodeState:
         record.entry = as_entered(record.process, container, is_exact=is_exact)
         if state is not None and state.first is None and self._is_first(record, state):
             self._first_entered(state, record, at_ns, is_exact=is_exact)
+
+    def _is_stage(self, record: Record) -> bool:
+        """A runtime's own process; a file that was seen to send itself in is remembered as a runtime's."""
+        parent = record.parent
+        outer = parent.process if parent is not None else None
+        executable = record.process.executable
+        if (
+            runs_parents_file(record.process, outer)
+            and isinstance(executable, Executable)
+            and isinstance(executable.place, Place)
+            and len(self._runtimes_seen) < MAX_RUNTIMES_SEEN
+        ):
+            self._runtimes_seen.add(executable.place.file)
+        in_hook = parent is not None and parent.container_id is not None and parent.entry is None
+        return is_stage(record.process, outer, self.host.runtime_binaries | self._runtimes_seen, in_hook=in_hook)
 
     def _overdue(self, at_ns: int) -> None:
         """Whatever has been becoming a container for too long is judged as what it is."""
@@ -327,8 +390,10 @@ class NodeState:
         state.first = record.entry
         namespace = record.process.confinement.namespaces.mnt
         table = self._mounts.get(namespace) if isinstance(namespace, int) else None
-        if is_exact and table is not None:
-            state.mounts_at_start = table.event.mounts
+        if table is not None:
+            table.before = None  # what it was like while the runtime built it is nobody's past
+            if is_exact:
+                state.mounts_at_start = table.event.mounts
         self._pend(state, at_ns)
 
     def _pend(self, state: ContainerState, at_ns: int) -> None:
@@ -340,6 +405,17 @@ class NodeState:
         for key in state.live:
             if (process := self.process(key)) is not None:
                 self._pending[key] = Seen(at_ns, process)
+
+    def _pend_nested_table(self, record: Record, at_ns: int) -> None:
+        """The first task of ours in a namespace of its own: its table came before it, and is judged now."""
+        namespace = record.process.confinement.namespaces.mnt
+        before = record.previous or (record.parent.process if record.parent is not None else None)
+        if not isinstance(namespace, int) or namespace == self.host.namespaces.mnt:
+            return
+        if before is not None and before.confinement.namespaces.mnt == namespace:
+            return
+        if (table := self._mounts.get(namespace)) is not None:
+            self._pending[namespace] = replace(table.event, at_ns=at_ns)
 
     def _forked(self, event: Fork) -> None:
         """A child is its parent until it says otherwise: same facts, same membership, same entry."""
@@ -370,9 +446,12 @@ class NodeState:
         if record is None:
             return
         self._pending.pop(record.process.key, None)
+        self._senders.pop(pid, None)
         state = self._containers.get(record.container_id or "")
         if state is not None:
             state.live.discard(record.process.key)
+            if not state.live:  # it ended; if it is started again, another process is its first
+                state.first = state.mounts_at_start = None
             self._drop_if_over(state)
 
     # Containers --------------------------------------------------------------------------------------------------

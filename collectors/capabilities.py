@@ -7,6 +7,7 @@ Regenerate with ``grep '^#define CAP_' /usr/include/linux/capability.h``. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 CAPABILITIES: tuple[str, ...] = (
     "CAP_CHOWN",
@@ -67,6 +68,7 @@ def mask(names: Iterable[str]) -> int:
     return bits
 
 
+@lru_cache(maxsize=1024)
 def names(mask: int) -> tuple[str, ...]:
     """The names of the capabilities in a mask, in the kernel's order; a bit without a name is ``CAP_<number>``."""
     numbers = (number for number in range(mask.bit_length()) if mask >> number & 1)

@@ -18,8 +18,8 @@ from collectors.containers.registry import ContainerRegistry
 from collectors.errors import CollectorError
 from collectors.events import Event, MountNamespaceGone, MountTable
 from collectors.facts import (
+    Connection,
     Descriptor,
-    DescriptorKind,
     Executable,
     HostBaseline,
     Layer,
@@ -31,10 +31,12 @@ from collectors.facts import (
 from collectors.host import Roots
 from collectors.layers import layer_of
 from collectors.mountwatch import MountWatch
+from collectors.notable import is_notable, shared_streams
 from collectors.proc.process import ProcessReader
 
 MAX_TABLES = 4096
 MAX_LAYERS = 8192
+MAX_CONNECTIONS = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +45,8 @@ class _Table:
 
     mounts: tuple[Mount, ...]
     mnt_ids: frozenset[int]
-    root_id: int | None
+    proc_mnt_ids: frozenset[int]
+    root_id: int
     version: int
 
 
@@ -68,6 +71,7 @@ class ContainerMounts:
         self._namespace_of: dict[str, int] = {}  # by container id: the first one that is not the host's
         self._tasks_in: dict[int, int] = {}
         self._layers: dict[tuple[str, Executable, int], Layer | Unknown] = {}
+        self._connections: dict[tuple[int | Unknown, int], Connection | None] = {}
         self._versions = itertools.count(1)
 
     def watch_with(self, mount_watch: MountWatch) -> None:
@@ -84,19 +88,28 @@ class ContainerMounts:
         namespace = process.confinement.namespaces.mnt
         return namespace if isinstance(namespace, int) and namespace != self._host.namespaces.mnt else None
 
+    def namespace_of(self, container_id: str) -> int | None:
+        """The container's mount namespace, as far as one of its own was met."""
+        return self._namespace_of.get(container_id)
+
     def taken(self, event: MountTable) -> None:
         """Take a table in, and tell it if it is new or has changed."""
         known = self._tables.get(event.mnt_namespace)
-        if known is not None and known.mounts == event.mounts:
+        root = _root_of(event.mounts)
+        if root is None or (known is not None and known.mounts == event.mounts):
             return
         if known is None and len(self._tables) >= MAX_TABLES:
             self._tables.pop(next(iter(self._tables)))
         mnt_ids = frozenset(mount.mnt_id for mount in event.mounts)
-        root = _root_of(event.mounts)
+        proc_mnt_ids = frozenset(mount.mnt_id for mount in event.mounts if mount.fs_type == b"proc")
         self._tables[event.mnt_namespace] = _Table(
-            event.mounts, mnt_ids, root.mnt_id if root is not None else None, next(self._versions)
+            event.mounts, mnt_ids, proc_mnt_ids, root.mnt_id, next(self._versions)
         )
         self._emit(event)
+
+    def has_tasks(self, namespace: int) -> bool:
+        """A task of a container is in that namespace."""
+        return namespace in self._tasks_in
 
     def entered(self, namespace: int) -> None:
         """A task of a container is in a namespace."""
@@ -128,24 +141,30 @@ class ContainerMounts:
         return replace(process, executable=replace(executable, layer=self._layer(executable, table, container_id)))
 
     def with_notable_descriptors(self, process: Process) -> Process:
-        """Keep the descriptors that stand outside the task's mount table, and those of namespaces and block devices.
-
-        A busy server opens and closes its own files and sockets all the time; those are nobody's business.
-        """
+        """Keep the descriptors that somebody may have to judge (``collectors.notable``)."""
         namespace = process.confinement.namespaces.mnt
         table = self._tables.get(namespace) if isinstance(namespace, int) else None
         if table is None or isinstance(process.descriptors, Unknown):
             return process
-        kept = tuple(each for each in process.descriptors if self._is_notable(each, table))
-        return replace(process, descriptors=kept)
+        kept = tuple(
+            each
+            for each in process.descriptors
+            if is_notable(each, self._host, mnt_ids=table.mnt_ids, proc_mnt_ids=table.proc_mnt_ids)
+        )
+        return replace(process, descriptors=kept + self._connected_streams(process))
 
-    def _is_notable(self, descriptor: Descriptor, table: _Table) -> bool:
-        if descriptor.kind in (DescriptorKind.NAMESPACE, DescriptorKind.BLOCK_DEVICE):
-            return True
-        if descriptor.kind not in (DescriptorKind.DIRECTORY, DescriptorKind.FILE):
-            return False
-        place = descriptor.place
-        return place.mnt_id not in table.mnt_ids and place.file.device not in self._host.internal_devices
+    def _connected_streams(self, process: Process) -> tuple[Descriptor, ...]:
+        """Standard streams that are one network connection; what a socket is, is asked once."""
+        streams = shared_streams(process.descriptors)
+        if not streams:
+            return ()
+        question = (process.confinement.namespaces.net, streams[0].place.file.inode)
+        if question not in self._connections:
+            if len(self._connections) >= MAX_CONNECTIONS:
+                self._connections.clear()
+            self._connections[question] = self._reader.read_connection(process.key.pid, question[1])
+        connection = self._connections[question]
+        return () if connection is None else tuple(replace(each, connection=connection) for each in streams)
 
     def _layer(self, executable: Executable, table: _Table | None, container_id: str) -> Layer | Unknown:
         """Asked once for each program of a container: the answer hangs on its file, its last change and the table."""
@@ -188,6 +207,9 @@ class ContainerMounts:
         if not is_host:
             self._namespace_of.setdefault(container_id, namespace)
         self.taken(MountTable(at_ns, namespace, None if is_host else container_id, process.key, mounts))
+        if known is not None and known.root_id != self._tables[namespace].root_id and self._watch is not None:
+            self._watch.unwatch(namespace)  # it looks from the former root
+            self._watch.watch(namespace, process.key, container_id)
         return self._tables.get(namespace)
 
     def _stands_in_host_root(self, process: Process) -> bool:

@@ -7,8 +7,10 @@ source knows, not when it was handled. Nothing here does I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from collectors.facts import Container, HostBaseline, Mount, Process, ProcessKey
+from collectors.facts import NOT_READ, Connection, Container, HostBaseline, Mount, Process, ProcessKey, Unknown
+from collectors.node_facts import NodeFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,93 @@ class HostSeen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class KernelValue(Event):
+    """A value that governs the kernel is met for the first time (``before`` is not read), or is no longer what it was.
+
+    ``name`` is the value's in ``collectors.values``; ``where`` the file, which tells apart values of one name. Both
+    values are without their last newline. ``at_start`` is what it was when it was first met. ``container_id`` is set
+    for values of a container's own cgroup.
+    """
+
+    name: str
+    before: bytes | Unknown
+    after: bytes | Unknown
+    where: bytes
+    at_start: bytes | Unknown = NOT_READ
+    container_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen(Event):
+    """How the node itself is configured: at start, and when that changed."""
+
+    node: NodeFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SocketHeld(Event):
+    """A container has a socket open that leads out of it, told once. ``process`` holds it, where it was found."""
+
+    container_id: str
+    process: ProcessKey | None
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnixConnected(SocketHeld):
+    """It is connected to the unix socket of a host process that governs containers or the host.
+
+    ``inode`` is that of the far end. ``path`` is the name that ``server`` gave it; ``@`` is the NUL of abstract ones.
+    """
+
+    path: bytes
+    server: ProcessKey
+    server_executable: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConnected(SocketHeld):
+    """It is connected, or connecting, to a service of nodes or of clouds; ``is_to_this_node`` by the address."""
+
+    connection: Connection
+    is_to_this_node: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RawSocketHeld(SocketHeld):
+    """It is a packet socket, or a raw one of an IP protocol."""
+
+    kind: str  # packet, raw
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lost(Event):
     """Events that never reached us: how many (at least), from which source, and why."""
 
     source: str
     reason: str
     count: int
+
+
+class TroubleKind(StrEnum):
+    """What can go wrong with the agent itself."""
+
+    SENSOR_LOST = "sensor_lost"  # a source ended with an error, or had to be opened anew
+    ATTACKED = "attacked"  # somebody took hold of the agent's process
+    AWAY = "away"  # nobody watched between the last heartbeat and the start
+    SINK_UNREACHABLE = "sink_unreachable"
+    DETECTOR_FAILED = "detector_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTrouble(Event):
+    """Something is wrong with the agent: which ``part`` of it, ``why``, and by whose ``pid`` where it is known."""
+
+    kind: TroubleKind
+    part: str
+    why: str
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,14 +178,30 @@ class DescriptorKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """A network connection: ``is_incoming`` when the local port is one that somebody in the same namespace serves."""
+
+    protocol: str  # tcp, udp
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+    is_incoming: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Descriptor:
-    """One open descriptor of a process; ``device`` is ``st_rdev`` for device nodes, ``target`` the link text."""
+    """One open descriptor of a process; ``rdev`` is ``st_rdev`` for device nodes, ``target`` the link text.
+
+    ``connection`` is known of a network socket that stands on several of the standard streams.
+    """
 
     number: int
     kind: DescriptorKind
     place: Place
     target: bytes
     rdev: int = 0
+    connection: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +210,8 @@ class Process:
 
     ``start_ticks`` (in ``key``) is field 22 of ``/proc/PID/stat``. ``image_mark`` changes at every exec and at nothing
     else (the address space layout: fields 26-28 of stat). ``observed_ns`` is wall time, nanoseconds since the epoch.
-    ``arguments`` is the raw, NUL-separated ``/proc/PID/cmdline``, cut at 4 KiB.
+    ``arguments`` is the raw, NUL-separated ``/proc/PID/cmdline``, cut at 4 KiB. ``tty`` is the device number of
+    its controlling terminal, 0 where it has none.
     """
 
     key: ProcessKey
@@ -209,6 +226,7 @@ class Process:
     observed_ns: int
     thread_of: ProcessKey | None = None
     descriptors: tuple[Descriptor, ...] | Unknown = NOT_READ
+    tty: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +297,7 @@ class Declared:
 
     A namespace kind that ``namespaces`` does not name is shared with the runtime, so with the host.
     ``seccomp`` says whether a filter is asked for. ``root_path`` is the root file system on the host.
+    ``container_hooks`` are those of ``hooks`` that run in the container's namespaces (``createContainer``).
     """
 
     namespaces: tuple[DeclaredNamespace, ...]
@@ -303,10 +322,54 @@ class Declared:
     hooks: tuple[str, ...]
     sysctls: tuple[tuple[str, str], ...]
     annotations: tuple[tuple[str, str], ...]
+    container_hooks: tuple[str, ...] = ()
 
     def namespace(self, kind: str) -> DeclaredNamespace | None:
         """The declared namespace of that kind, ``None`` when it is shared with the host."""
         return next((each for each in self.namespaces if each.kind == kind), None)
+
+
+class Reach(StrEnum):
+    """How the source of a mount stands to a place of the host."""
+
+    IS = "is"
+    ABOVE = "above"  # a directory above it: the place comes with it
+    BELOW = "below"  # something in it
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A place of the host (an entry of ``collectors.host_places``) that comes with a mount, and how."""
+
+    place: str
+    reach: Reach
+
+
+class FileKind(StrEnum):
+    """What a file is."""
+
+    DIRECTORY = "directory"
+    REGULAR = "regular"
+    SOCKET = "socket"
+    BLOCK_DEVICE = "block_device"
+    CHARACTER_DEVICE = "character_device"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class MountSource:
+    """The source of one declared bind mount, found on the host's side when the bundle was read.
+
+    ``path`` is its real path on the host. Where ``file`` is ``Unknown`` it is the declared one, and ``reached`` is told
+    by the path alone.
+    """
+
+    destination: str
+    path: str
+    is_read_only: bool
+    file: FileId | Unknown
+    kind: FileKind | Unknown
+    reached: tuple[Reached, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +379,8 @@ class Container:
     ``declared`` is ``Unknown`` when no bundle was found or could be read: ``Unknown("no_bundle")`` when every state
     directory of a runtime that we can see was searched in vain. ``cgroup_paths`` are the container's own cgroups, up to
     and including the component that bears its id, one for each hierarchy that was seen. ``first_pid`` and
-    ``first_start_ticks`` come from the runtime's state where there is one. ``pid`` is the host's.
+    ``first_start_ticks`` come from the runtime's state where there is one. ``pid`` is the host's. ``sources`` are the
+    host's files behind the declared bind mounts. ``has_linked_dev`` says that ``/dev`` of its image is a symbolic link.
     """
 
     id: str
@@ -332,6 +396,8 @@ class Container:
     labels: tuple[tuple[str, str], ...] = ()
     pod: Pod | None = None
     pod_uid: str | None = None  # from the cgroup path, known before any annotation is
+    sources: tuple[MountSource, ...] | Unknown = NOT_READ
+    has_linked_dev: bool | Unknown = NOT_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +410,8 @@ class HostBaseline:
     ``block_devices`` are the ``st_rdev`` (and, once mounted, ``st_dev``) numbers of the node's disks and partitions.
     ``known_helpers`` are the programs that the kernel was configured to run at start (modprobe, core_pattern's, ...),
     ``helper_paths`` their paths: an upgrade replaces the file, and only that is followed.
-    ``runtime_binaries`` are the container runtimes' own executables.
+    ``runtime_binaries`` are the container runtimes' own executables. ``bounding`` is the bounding set of pid 1: no
+    container gets more. ``lsms`` are the active security modules (``/sys/kernel/security/lsm``).
     """
 
     namespaces: Namespaces
@@ -360,3 +427,5 @@ class HostBaseline:
     known_helpers: frozenset[FileId]
     helper_paths: frozenset[bytes]
     runtime_binaries: frozenset[FileId]
+    bounding: int | Unknown = NOT_READ
+    lsms: frozenset[str] | Unknown = NOT_READ

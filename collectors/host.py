@@ -23,6 +23,7 @@ from collectors.hosttree import read_below
 from collectors.proc.mountinfo import parse_mountinfo
 from collectors.proc.ns import parse_ns_link
 from collectors.proc.stat import parse_stat
+from collectors.proc.status import parse_status
 from collectors.programs import KERNEL_HELPERS, find_all_trusted, find_runtimes, parse_core_pattern, parse_program
 
 # include/linux/proc_ns.h (include/uapi/linux/nsfs.h from 6.18 on): inodes of the initial namespaces
@@ -82,6 +83,8 @@ def read_baseline(roots: Roots, clock_ns: Callable[[], int]) -> HostBaseline:
         known_helpers=find_all_trusted(roots.host, helper_paths),
         helper_paths=helper_paths,
         runtime_binaries=find_runtimes(roots.host),
+        bounding=_read_bounding(roots),
+        lsms=read_lsms(roots),
     )
 
 
@@ -96,6 +99,32 @@ def refresh_baseline(host: HostBaseline, roots: Roots) -> HostBaseline:
         known_helpers=find_all_trusted(roots.host, host.helper_paths),
         runtime_binaries=find_runtimes(roots.host),
     )
+
+
+def read_lsms(roots: Roots) -> frozenset[str] | Unknown:
+    """The active security modules (``Documentation/admin-guide/LSM/index.rst``).
+
+    Without securityfs, what the modules themselves show: AppArmor's parameter, SELinux' file system.
+    """
+    source = "sys/kernel/security/lsm"
+    listed = _read_value(f"{roots.sys}/kernel/security/lsm")
+    if listed:
+        return frozenset(listed.decode("ascii", "replace").split(","))
+    if not os.path.isdir(f"{roots.sys}/kernel"):
+        return Unknown(f"gone: {source}")
+    has_apparmor = _read_value(f"{roots.sys}/module/apparmor/parameters/enabled") == b"Y"
+    has_selinux = os.path.exists(f"{roots.sys}/fs/selinux/enforce")
+    shown = (("apparmor", has_apparmor), ("selinux", has_selinux))
+    return frozenset(name for name, is_there in shown if is_there)
+
+
+def _read_bounding(roots: Roots) -> int | Unknown:
+    """The bounding set of pid 1."""
+    try:
+        data = read_bounded(f"{roots.proc}/1/status", _MAX_VALUE_BYTES, source="proc/status")
+        return parse_status(data).capabilities.bounding
+    except CollectorError as error:
+        return unknown(error)
 
 
 def read_boot_id(roots: Roots) -> str:
@@ -170,12 +199,12 @@ def _configured_helpers(roots: Roots) -> Iterator[bytes]:
         parse_program(_read_value(f"{roots.sys}/kernel/uevent_helper")),
         parse_program(_read_value(f"{roots.sys}/module/nfs/parameters/cache_getent")),
         parse_core_pattern(_read_value(f"{kernel}/core_pattern")),
-        *(_read_release_agent(roots, mount) for mount in _host_mounts(roots) if mount.fs_type == b"cgroup"),
+        *(_read_release_agent(roots, mount) for mount in read_host_mounts(roots) if mount.fs_type == b"cgroup"),
     ]
     yield from (path for path in found if path is not None)
 
 
-def _host_mounts(roots: Roots) -> tuple[Mount, ...]:
+def read_host_mounts(roots: Roots) -> tuple[Mount, ...]:
     """The host's mount table: pid 1's, else our own; empty when neither can be read."""
     for process in ("1", "self"):
         try:

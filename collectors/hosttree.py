@@ -13,8 +13,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from collectors.errors import Denied, TooLarge, from_os_error
+from collectors.facts import FileId
 
 _COMPONENT = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS = 40  # MAXSYMLINKS, include/linux/namei.h
@@ -23,6 +25,34 @@ _MAX_COMPONENTS = 512
 
 class LinkRefused(Denied):
     """A symbolic link stands where none may be followed."""
+
+
+class Located(NamedTuple):
+    """A file of the host: the path that it really has there, its mode, and the identity of each directory above it.
+
+    ``chain`` begins with the root and ends with the file.
+    """
+
+    path: bytes
+    mode: int
+    chain: tuple[FileId, ...]
+
+
+def locate_below(root: str, path: bytes) -> Located:
+    """Where ``path`` leads below ``root``, without opening it; raises as ``open_below``."""
+    opened: list[int] = []
+    names: list[bytes] = []
+    try:
+        opened.append(os.open(root, os.O_PATH | os.O_CLOEXEC))
+        _walk(opened, names, path, follow_links=True)
+        found = [os.fstat(each) for each in opened]
+    except OSError as error:
+        raise from_os_error("host file", error) from error
+    finally:
+        for each in opened:
+            os.close(each)
+    chain = tuple(FileId(each.st_dev, each.st_ino) for each in found)
+    return Located(b"/" + b"/".join(names), found[-1].st_mode, chain)
 
 
 @contextmanager

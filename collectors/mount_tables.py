@@ -74,10 +74,11 @@ def covering(mount: Mount, mounts: Iterable[Mount]) -> tuple[Mount, ...]:
 
 
 def is_host_disk(mount: Mount, host: HostBaseline) -> bool:
-    """The file system lies on one of the node's block devices, or is the one that holds the host's ``/``."""
-    return mount.device in host.block_devices or (
-        not isinstance(host.root, Unknown) and mount.device == host.root.device
-    )
+    """The file system lies on a block device, all of which are the node's, or is the one that holds the host's ``/``.
+
+    Device numbers with major 0 are those of file systems without one (``Documentation/admin-guide/devices.txt``).
+    """
+    return _major(mount.device) != 0 or (not isinstance(host.root, Unknown) and mount.device == host.root.device)
 
 
 def is_propagated(mount: Mount, mounts: Iterable[Mount], host_mounts: Iterable[Mount]) -> bool:
@@ -150,6 +151,11 @@ def is_declared_shared(point: bytes, declared: Declared) -> bool:
         is_within(point, _point(each.destination)) and not _SHARED_OPTIONS.isdisjoint(each.options)
         for each in declared.mounts
     )
+
+
+def _major(device: int) -> int:
+    """As gnu_dev_major(3)."""
+    return (device >> 8) & 0xFFF | (device >> 32) & ~0xFFF
 
 
 def _groups(mount: Mount) -> set[int]:

@@ -180,8 +180,8 @@ class MountWatch:
         now = time.monotonic_ns()
         for watch in list(self._by_mountinfo.values()):
             armed = watch.armed
-            if armed is not None and armed.due_ns is not None and armed.due_ns <= now:
-                self._tell(watch, armed)
+            if armed is not None and armed.due_ns is not None and armed.due_ns <= now and not self._tell(watch, armed):
+                self._reopen(watch)
 
     def _milliseconds_to_wait(self) -> int | None:
         """Until the first change is due; ``None``, for ever, when none waits."""
@@ -228,8 +228,10 @@ class MountWatch:
             self._by_pidfd[pidfd] = watch
             self._poller.register(mountinfo, select.POLLPRI)
             self._poller.register(pidfd, select.POLLIN)
-            self._tell(watch, armed)
-            return
+            if self._tell(watch, armed):
+                return
+            self._disarm(watch)
+            self._forget(watch, key)
         with self._lock:
             if not watch.candidates and self._watches.get(watch.mnt_namespace) is watch:
                 del self._watches[watch.mnt_namespace]
@@ -253,6 +255,18 @@ class MountWatch:
         if watch.armed is not None:
             self.counters.rearmed += 1
 
+    def _reopen(self, watch: _Watch) -> None:
+        """The root that the table was opened at is gone (pivot_root): look again from the processes' present root."""
+        armed = watch.armed
+        if armed is None:
+            return
+        self._disarm(watch)
+        watch.root = watch.told = None
+        with self._lock:
+            if armed.key not in watch.candidates:
+                watch.candidates.appendleft(armed.key)
+        self._arm(watch)
+
     def _disarm(self, watch: _Watch) -> None:
         """Close the descriptors of a namespace."""
         armed = watch.armed
@@ -267,8 +281,12 @@ class MountWatch:
         with self._lock:
             watch.armed = None
 
-    def _tell(self, watch: _Watch, armed: _Armed) -> None:
-        """Read the table, and tell it if it differs from the one told last. Polled again first: no change is missed."""
+    def _tell(self, watch: _Watch, armed: _Armed) -> bool:
+        """Read the table, and tell it if it differs from the one told last. Polled again first: no change is missed.
+
+        ``False`` when it has no row for ``/``: it is seen from a place that no longer is, or never was, a root.
+        """
+        has_root = True
         if not armed.is_polled:
             self._poller.register(armed.mountinfo, select.POLLPRI)
             armed.is_polled = True
@@ -281,14 +299,17 @@ class MountWatch:
                 self.counters.unchanged += 1
             else:
                 mounts = self._parse_mounts(table)
-                watch.told = mark
-                self.counters.told += 1
-                self._emit(MountTable(self._clock_ns(), watch.mnt_namespace, watch.container_id, armed.key, mounts))
+                has_root = any(mount.point == b"/" for mount in mounts)
+                if has_root:
+                    watch.told = mark
+                    self.counters.told += 1
+                    self._emit(MountTable(self._clock_ns(), watch.mnt_namespace, watch.container_id, armed.key, mounts))
         except CollectorError as error:
             self.counters.failed += 1
             self._emit(Lost(self._clock_ns(), SOURCE, error.kind, 1))
         cost_ns = time.monotonic_ns() - started_ns
         armed.quiet_until_ns = started_ns + max(_PAUSE_NS, _PAUSE_PER_COST * cost_ns)
+        return has_root
 
 
 def _open_table(proc: Path, key: ProcessKey, mnt_namespace: int) -> tuple[int, int, FileId]:

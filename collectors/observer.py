@@ -33,7 +33,7 @@ from collectors.events import (
     Ptrace,
     Seen,
 )
-from collectors.facts import CgroupMembership, HostBaseline, Process, ProcessKey, Unknown
+from collectors.facts import CgroupMembership, DeclaredMount, HostBaseline, Process, ProcessKey, Unknown
 from collectors.host import Roots
 from collectors.mountwatch import MountWatch
 from collectors.proc.process import ProcessReader
@@ -79,7 +79,7 @@ class Observer:
         self._limit = limit
         self._tracked: dict[int, Tracked] = {}
         self._mounts = ContainerMounts(reader, registry, host, roots, emit)
-        self._outer_parents: dict[int, None] = {}
+        self._outer_parents: dict[int, set[str]] = {}
         self._lock = threading.Lock()
 
     def watch_mounts_with(self, mount_watch: MountWatch) -> None:
@@ -259,9 +259,26 @@ class Observer:
                 self._mounts.container_gone(container_id)
                 self._emit(ContainerGone(self._clock_ns(), container_id))
 
+    def is_among_containers(self, tracked: Tracked) -> bool:
+        """It is in the mount namespace of a container, whatever else it is: somebody's visitor, or one that left."""
+        namespace = tracked.told.confinement.namespaces.mnt if tracked.told is not None else None
+        return isinstance(namespace, int) and self._mounts.has_tasks(namespace)
+
     def tracked(self, pid: int) -> Tracked | None:
         """What is remembered of a process."""
         return self._tracked.get(pid)
+
+    def told_processes(self) -> tuple[tuple[str | None, Process], ...]:
+        """Every task that was told, with its container's id where it has one."""
+        with self._lock:
+            return tuple((each.container_id, each.told) for each in self._tracked.values() if each.told is not None)
+
+    def declared_mounts(self, container_id: str) -> tuple[DeclaredMount, ...]:
+        """The mounts that the container's bundle declares; none where it is not known."""
+        container = self._registry.get(container_id)
+        if container is None or isinstance(container.declared, Unknown):
+            return ()
+        return container.declared.mounts
 
     def tracked_pids(self) -> tuple[int, ...]:
         """Everything that is remembered, threads included."""
@@ -355,21 +372,33 @@ class Observer:
         owner = None
         cgroups = process.confinement.cgroups
         if inherited is None and not isinstance(cgroups, Unknown):
+            owner = self._registry.owner(cgroups)
             told = before.told if before is not None else None
-            if told is None or is_exec or told.confinement.cgroups != cgroups:  # also one that was moved there
+            runs_new = is_exec or told is None or told.image_mark != process.image_mark
+            if before is None or (owner is not None and (runs_new or before.container_id is None)):
                 container = self._registry.notice(cgroups, process.key.pid)
                 if container is not None:
                     self._emit(ContainerSeen(at_ns, container))
-            owner = self._registry.owner(cgroups)
+                owner = self._registry.owner(cgroups)
             if owner is not None:
-                self._note_outer_parent(process.parent_pid)
+                self._note_outer_parent(process.parent_pid, owner)
+            else:
+                owner = self._sent_into(process)
         if before is not None and before.container_id is not None:
             return before.container_id
         return inherited or owner
 
-    def _note_outer_parent(self, pid: int) -> None:
+    def _sent_into(self, process: Process) -> str | None:
+        """A child of a container's shim with the container's mount namespace, and another cgroup already."""
+        namespace = self._mounts.own_namespace(process)
+        for container_id in self._outer_parents.get(process.parent_pid, ()) if process.parent_pid != 1 else ():
+            if namespace is not None and namespace == self._mounts.namespace_of(container_id):
+                return container_id
+        return None
+
+    def _note_outer_parent(self, pid: int, container_id: str) -> None:
         """Whoever has a child in a container without being in one: a shim. Bounded, the oldest is forgotten."""
-        self._outer_parents[pid] = None
+        self._outer_parents.setdefault(pid, set()).add(container_id)
         if len(self._outer_parents) > MAX_OUTER_PARENTS:
             del self._outer_parents[next(iter(self._outer_parents))]
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from collectors.errors import CollectorError
 from collectors.events import Event, SweepDone
 from collectors.host import Roots
-from collectors.observer import Observer
+from collectors.observer import Observer, Tracked
 from collectors.statx import read_identity
 
 RARELY = 10  # times full_every
@@ -119,8 +119,11 @@ class Sweep:
             if is_rare_turn or is_turn or tracked.told is None:
                 known.ran_when_read = known.leader.ran
                 self._observer.observe(pid, descriptors=True)
-        elif tracked is None or tracked.told is None or is_rare_turn:
+        elif tracked is None or tracked.told is None or is_rare_turn or self._is_visitors_turn(pid, tracked):
             self._observer.observe(pid)
+
+    def _is_visitors_turn(self, pid: int, tracked: Tracked) -> bool:
+        return (pid + self.number) % self._full_every == 0 and self._observer.is_among_containers(tracked)
 
     def _look_closer(self, proc: int, pid: int, known: _Known) -> None:
         """Look at each task of a process in a container; the others may outlive the first."""

@@ -15,7 +15,10 @@ from typing import Any, Protocol
 from collectors.confinement import Frame, Widening
 from collectors.events import Event
 from collectors.facts import (
+    Capabilities,
     Container,
+    Declared,
+    Descriptor,
     HostBaseline,
     Mount,
     Process,
@@ -35,12 +38,13 @@ class Severity(IntEnum):
 
 
 class Family(StrEnum):
-    """The three families of detectors, and the agent's own."""
+    """The three families of detectors, the agent's own, and the stories that the engine makes of their findings."""
 
     DRIFT = "drift"
     TECHNIQUE = "technique"
     EXPOSURE = "exposure"
     AGENT = "agent"
+    INCIDENT = "incident"
 
 
 class Tier(StrEnum):
@@ -155,6 +159,9 @@ class NodeView(Protocol):
     def process(self, key: ProcessKey) -> Process | None:
         """The latest observation of a live task."""
 
+    def process_by_pid(self, pid: int) -> Process | None:
+        """The latest observation of the live task that has this id on the host now."""
+
     def parent(self, process: Process) -> Process | None:
         """The parent as it was at fork, also when that has ended since; ``None`` when we never saw it."""
 
@@ -184,6 +191,56 @@ class NodeView(Protocol):
 
     def mount_ids_ever(self, mnt_namespace: int) -> frozenset[int]:
         """Every mount id that was ever seen in the namespace (a lazily unmounted one is still held)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A container process with its container's first process and its notable descriptors, all of them known."""
+
+    member: Member
+    first: Process
+    descriptors: tuple[Descriptor, ...]
+
+
+def holder(process: Process, view: NodeView) -> Holder | Blind | None:
+    """What a container process holds open; ``None`` for one that holds nothing notable, or is no container process."""
+    if process.descriptors == ():
+        return None
+    member = view.member(process)
+    if member is None:
+        return None
+    if isinstance(member, Unknown):
+        return Blind(member.why, process.key)
+    if isinstance(process.descriptors, Unknown):
+        return Blind(f"descriptors: {process.descriptors.why}", process.key)
+    if isinstance(member.first, Unknown):
+        return Blind(f"first process: {member.first.why}", process.key)
+    return Holder(member, member.first, process.descriptors)
+
+
+def container_roots(view: NodeView) -> Iterator[tuple[Container, Mount | None]]:
+    """Every container with the mount of its root, where its table is known and not the host's own."""
+    for container in view.containers():
+        first = view.first_process(container.id)
+        mnt = first if isinstance(first, Unknown) else first.confinement.namespaces.mnt
+        table = () if isinstance(mnt, Unknown) or mnt == view.host.namespaces.mnt else view.mounts(mnt)
+        mounts = () if isinstance(table, Unknown) else table
+        yield container, next((each for each in mounts if each.point == b"/"), None)
+
+
+def capable_containers(view: NodeView, wanted: int) -> tuple[str, ...]:
+    """The ids of containers that may hold one of the ``wanted`` capabilities in the host's own user namespace."""
+    found = []
+    for container in view.containers():
+        first = view.first_process(container.id)
+        if isinstance(first, Unknown):
+            held = container.declared.capabilities if isinstance(container.declared, Declared) else first
+        else:
+            is_hosts = first.confinement.namespaces.user == view.host.namespaces.user
+            held = first.confinement.capabilities if is_hosts else Unknown("another user namespace")
+        if isinstance(held, Capabilities) and held.bounding & wanted:
+            found.append(container.id)
+    return tuple(sorted(found))
 
 
 Found = Iterator[Finding | Blind]

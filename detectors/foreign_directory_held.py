@@ -58,7 +58,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         elif answer and isinstance(place, Place):
             foreign.append((name, place))
     if foreign:
-        kinds = tuple(dict.fromkeys(name.split(" ")[0] for name, _ in foreign))
+        kinds = tuple(dict.fromkeys(name.split("_")[0] for name, _ in foreign))
         on_host_root = any(_is_on(place, member.frame.root) for _, place in foreign)
         yield Finding(
             message=f"It holds what is on no mount of its container: {', '.join(name for name, _ in foreign[:8])}",
@@ -167,9 +167,9 @@ def _held(member: Member, internal_devices: frozenset[int]) -> Iterator[tuple[st
             continue
         may_be_stream = each.kind is DescriptorKind.FILE and each.number < _STANDARD_STREAMS
         if isinstance(streams, Unknown) and may_be_stream and not _stands_on(each.place, member.frame):
-            yield f"descriptor {each.number}", streams
+            yield f"descriptor_{each.number}", streams
         elif isinstance(streams, Unknown) or each.place.file not in streams:
-            yield f"descriptor {each.number}", each.place
+            yield f"descriptor_{each.number}", each.place
 
 
 def _streams(entry: Process | Unknown) -> frozenset[FileId] | Unknown:

@@ -13,23 +13,16 @@ host's: silent.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from collectors.confinement import is_within
+from collectors.container_paths import AMONG_LAYERS, is_below, layer_stores, reason_in_container
 from collectors.events import Exec
-from collectors.facts import Container, Declared, Executable, HostBaseline, Mount, Place, Process, Unknown
+from collectors.facts import Container, Executable, HostBaseline, Mount, Place, Process, Unknown
 from collectors.mount_tables import is_host_disk
 from detectors.base import ESCAPE_TO_HOST, Blind, Detector, Family, Finding, Found, NodeView, Severity, Technique, Tier
 
 # Where no container's files lie. The paths are the kernel's, canonical, and of the host's mount namespace.
 _SYSTEM = (b"/usr/", b"/bin/", b"/sbin/", b"/lib/", b"/lib64/")
-
-# Volumes that a runtime keeps: docker, podman and nerdctl; the kubelet.
-_MANAGED_VOLUME = re.compile(rb"/volumes/[^/]+/_data(/|\Z)|/pods/[0-9a-fA-F-]+/(volumes|volume-subpaths)/")
-
-# The directory of one layer in a store of layers (docker, podman and CRI-O; containerd), next to all the others.
-_LAYER = re.compile(rb"\A(/.+)/[^/]+/(diff|fs)\Z")
 
 _ON_ITS_MOUNT = "it stands on a mount of the container"
 
@@ -53,7 +46,7 @@ def check(event: Exec, view: NodeView) -> Found:
         yield Blind(executable.place.why, process.key)
         return
     if executable.place.file in view.host.runtime_binaries:
-        return  # its sealed copy of itself stands on a detached mount, whose id may have been a container's before
+        return  # a runtime on its way into a container stands on a detached mount of itself
     paths = (executable.path, *_script(process))
     is_on_host = _is_on_host_mount(executable.place, host_mnt, view)
     if is_on_host and all(path.startswith(_SYSTEM) for path in paths):
@@ -82,9 +75,8 @@ def _whose(
             return container.id, _ON_ITS_MOUNT
         if (reason := _stands_in(place, paths, container, root, view.host)) is not None:
             return container.id, reason
-        if (layer := _LAYER.match(_upper_layer(root))) is not None:
-            stores.add(layer[1])
-    return None, "it lies among the layers of images and containers" if _is_below(paths, stores) else None
+        stores |= layer_stores(root)
+    return None, AMONG_LAYERS if is_below(paths, stores) else None
 
 
 def _is_on_host_mount(place: Place, host_mnt: int, view: NodeView) -> bool:
@@ -108,35 +100,7 @@ def _stands_in(
     """How the file belongs to this container and no other; ``None`` when it does not."""
     if root is not None and root.device == place.file.device and not is_host_disk(root, host):
         return _ON_ITS_MOUNT
-    if _is_below(paths, (_upper_layer(root),)):
-        return "it lies in the layer of the container"
-    declared = container.declared
-    if isinstance(declared, Declared) and _is_below(paths, (_encode(declared.root_path),)):
-        return "it lies in the container's root file system"
-    if isinstance(declared, Declared) and any(map(_MANAGED_VOLUME.search, paths)):
-        volumes = (_encode(each.source) for each in declared.mounts if each.source.startswith("/"))
-        if _is_below(paths, (volume for volume in volumes if _MANAGED_VOLUME.search(volume))):
-            return "it lies in a volume of the container"
-    return None
-
-
-def _upper_layer(root: Mount | None) -> bytes:
-    """The directory of the host that overlay writes to; empty where the root is no overlay."""
-    options = () if root is None else root.super_options
-    return next((option[len(b"upperdir=") :] for option in options if option.startswith(b"upperdir=")), b"")
-
-
-def _is_below(paths: tuple[bytes, ...], directories: Iterable[bytes]) -> bool:
-    """One path lies in one of the directories; those that hold the whole host, or are relative, count for nothing."""
-    return any(
-        directory.startswith(b"/") and directory.strip(b"/") != b"" and is_within(path, directory.rstrip(b"/"))
-        for directory in directories
-        for path in paths
-    )
-
-
-def _encode(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
+    return reason_in_container(paths, container, root)
 
 
 DETECTOR = Detector(

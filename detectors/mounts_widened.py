@@ -15,6 +15,7 @@ namespace once for each (container, kind), unless it is critical.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ from detectors.base import (
     Tier,
 )
 
+_ENGINES_OWN_HOOK = re.compile(r"/proc/[0-9]+/exe\b.*")  # docker's for the network: dockerd itself, by its process
+
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
@@ -76,8 +79,8 @@ def check(event: MountTable, view: NodeView) -> Found:
     if event.container_id is None or event.mnt_namespace == view.host.namespaces.mnt:
         return
     first, container = view.first_process(event.container_id), view.container(event.container_id)
-    if isinstance(first, Unknown):
-        return  # the runtime is still building it; the table comes again when the first process has entered
+    if isinstance(first, Unknown) or _is_half_built(event, first, view):
+        return  # the runtime is still building it; the table comes again when its process has entered
     if container is None:
         yield Blind("not_read: the container is not known", event.seen_by)
         return
@@ -94,13 +97,27 @@ def check(event: MountTable, view: NodeView) -> Found:
             yield _finding(event, scene, change)
 
 
+def _is_half_built(event: MountTable, first: Process, view: NodeView) -> bool:
+    """The runtime is at work in a namespace that is not the first process': a restart, whose first is yet to come.
+
+    A task that is new to us is told after the table it was met in; when it has entered, the table comes again.
+    """
+    if event.mnt_namespace == first.confinement.namespaces.mnt:
+        return False
+    process = view.process(event.seen_by)
+    return process is None or view.is_becoming(process)
+
+
 def _scene(event: MountTable, view: NodeView, container: Container, first: Process) -> _Scene | Unknown:
     own, host_mnt = first.confinement.namespaces.mnt, view.host.namespaces.mnt
     host_table = view.mounts(host_mnt) if isinstance(host_mnt, int) else host_mnt
     if isinstance(own, Unknown):
         return own
     is_nested = event.mnt_namespace != own
-    known = [view.mounts_before(event.mnt_namespace), view.mounts_at_start(container.id)]
+    at_start = view.mounts_at_start(container.id)
+    if at_start == event.mounts:  # its first act may have been a mount: the start is judged by what was declared
+        at_start = Unknown("not_read: this is the table of the start")
+    known = [view.mounts_before(event.mnt_namespace), at_start]
     if is_nested:  # a nested namespace begins as a copy of the container's
         known[1] = view.mounts(own)
         if isinstance(known[1], Unknown):
@@ -119,8 +136,13 @@ def _scene(event: MountTable, view: NodeView, container: Container, first: Proce
         host_table=() if isinstance(host_table, Unknown) else host_table,
         is_nested=is_nested,
         in_own_user_namespace=is_nested and _in_own_user_namespace(event, view, first),
-        by_hook=before is None and isinstance(container.declared, Declared) and bool(container.declared.hooks),
+        by_hook=before is None and isinstance(container.declared, Declared) and _has_foreign_hook(container.declared),
     )
+
+
+def _has_foreign_hook(declared: Declared) -> bool:
+    """A hook that may mount things; docker's own, which is dockerd itself, sets up the network and nothing else."""
+    return not all(_ENGINES_OWN_HOOK.fullmatch(hook) for hook in declared.hooks)
 
 
 def _added(
@@ -167,7 +189,12 @@ def _grade(mount: Mount, scene: _Scene, view: NodeView) -> tuple[str, Severity] 
         return "mounted a disk of the host", Severity.CRITICAL
     if is_host_disk(mount, view.host) or any(each.device == mount.device for each in scene.host_table):
         return "mounted a directory of the host", Severity.MEDIUM if scene.by_hook else Severity.HIGH
-    return None if mount.fs_type in PRIVATE_TYPES else ("mounted a file system", Severity.MEDIUM)
+    return None if _is_own(mount.fs_type) else ("mounted a file system", Severity.MEDIUM)
+
+
+def _is_own(fs_type: bytes) -> bool:
+    """Begins empty, or is made of what the container has: nested containers and image builds mount overlay and FUSE."""
+    return fs_type in PRIVATE_TYPES or fs_type in {b"overlay", b"fuse"} or fs_type.startswith(b"fuse.")
 
 
 def _writable(scene: _Scene, view: NodeView, container: Container) -> Iterator[_Change]:

@@ -33,6 +33,9 @@ COMMANDS: dict[str, Entry] = {
     "scan": Entry("agent.cli.scan:scan", "Look at this node once, and say what got out or could."),
     "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
     "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
+    "ways-out": Entry(
+        "agent.cli.ways_out:ways_out", "Rank the ways out of a container: by which fact, which steps, seen by what."
+    ),
     "rules": Entry("agent.cli.rules:rules", "List what hullwatch detects."),
     "explain": Entry("agent.cli.explain:explain", "Say what a rule means, and what to do when it fires."),
     "selftest": Entry("agent.cli.selftest:selftest", "Prove that a break-out on this node is seen."),

@@ -10,6 +10,7 @@ import click
 from agent.cli.output import Output, Refused, output_options, paragraph
 from agent.cli.rules import of_detector
 from agent.detector_reference import description
+from agent.incidents import INCIDENT
 from agent.text import clipped
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
@@ -35,7 +36,7 @@ def explain(rule: str, output: Output) -> None:
 def find(wanted: str) -> Detector:
     """The detector of that id or name; raises ``Refused``, with those that are near."""
     letters = _letters(wanted)
-    for detector in DETECTORS:
+    for detector in (*DETECTORS, INCIDENT):
         if letters in {_letters(each) for each in (detector.id, detector.id.removeprefix("HW-"), detector.name)}:
             return detector
     raise Refused(f"there is no rule {clipped(wanted, 80)}; {near(wanted)}")

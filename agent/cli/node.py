@@ -30,8 +30,9 @@ from agent.state import NodeState
 from collectors.capabilities import mask, names
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
 from collectors.errors import CollectorError
-from collectors.events import Event, MountTable, ProcessEvent
+from collectors.events import ContainerSeen, Event, MountTable, NodeSeen, ProcessEvent
 from collectors.facts import Confinement, Process, Unknown
+from collectors.node.reader import read_node
 from collectors.proc.status import parse_status
 from detectors.base import Tier
 from detectors.catalog import DETECTORS
@@ -95,6 +96,8 @@ def _look(config: Config, *, judge: bool) -> Snapshot:
     pipeline = Pipeline(
         state, detectors, Policy(config.exceptions), AlertBuilder(host, __version__), collectors.host.boot_id
     )
+    if judge:
+        events.append(NodeSeen(time.time_ns(), read_node(collectors.roots, collectors.host)))
     tell_containers(collectors, events.append)
     names_known = _ask_docker(config, collectors, events.append)
     collectors.sweep.run()
@@ -166,15 +169,22 @@ def _judged(collectors: Collectors, state: NodeState, pipeline: Pipeline, events
     So no detector is asked about a process whose container, first process or descriptors are yet to come.
     """
     _known(state, events)
-    seen = [event for event in events if not _is_member(state, event)]
+    seen = [event for event in events if not _is_member(state, event) and not _is_old(state, event)]
     events.clear()
     collectors.observer.forget_what_was_told()
     collectors.sweep.run()
+    collectors.values.look()
+    collectors.sockets.look_now()
     return tuple(alert for event in (*seen, *events) for alert in pipeline.feed(event))
 
 
 def _is_member(state: NodeState, event: Event) -> bool:
     return isinstance(event, ProcessEvent) and state.container_of(event.process) is not None
+
+
+def _is_old(state: NodeState, event: Event) -> bool:
+    """A container was told again since, with its name: a finding of it should bear that."""
+    return isinstance(event, ContainerSeen) and state.container(event.container.id) not in {None, event.container}
 
 
 def _unseen(collectors: Collectors, state: NodeState, counts: Mapping[str, DetectorCounts]) -> Iterator[str]:

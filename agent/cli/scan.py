@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from agent.cli import documents, node
+from agent.cli import documents, exposure, node
 from agent.cli.output import EXIT_CLEAN, EXIT_FINDINGS, SEVERITY_STYLES, Output, note, output_options, short_id
 from agent.cli.select import display_name
 from agent.cli.tables import Cell, Column
@@ -32,10 +32,16 @@ COLUMNS = (
     show_default=True,
     help="Leave out what is less severe, in the exit status too.",
 )
+@click.option(
+    "--exposure",
+    "is_exposure",
+    is_flag=True,
+    help="Instead of findings: the ways out of every container, ranked, and what is weak about the node.",
+)
 @node.config_option
 @output_options
 @click.pass_context
-def scan(ctx: click.Context, min_severity: str, config_path: Any, output: Output) -> None:
+def scan(ctx: click.Context, min_severity: str, is_exposure: bool, config_path: Any, output: Output) -> None:  # noqa: FBT001 (click's)
     """Look at this node once, and say what got out or could.
 
     Sees what lives now, also what got out before: drift and exposures. An act that is over and left nothing behind
@@ -43,9 +49,13 @@ def scan(ctx: click.Context, min_severity: str, config_path: Any, output: Output
     seen is said on stderr. Exit status: 0 clean, 1 findings, 2 wrong usage or no permission.
     """
     look: node.Look = ctx.obj or node.look
-    snapshot = look(node.read(config_path), True)  # noqa: FBT003 (a ``Look``)
+    config = node.read(config_path)
+    snapshot = look(config, True)  # noqa: FBT003 (a ``Look``)
     least = Severity[min_severity.upper()]
-    alerts = sorted((each for each in snapshot.alerts if each.severity >= least), key=_order)
+    if is_exposure:
+        ctx.exit(exposure.show(snapshot, config, least, output))
+    findings = (each for each in snapshot.alerts if each.phase is None)  # incidents are for those who stay
+    alerts = sorted((each for each in findings if each.severity >= least), key=_order)
     for line in snapshot.unseen:
         note(line)
     if not output.is_table:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from agent import describe
-from agent.report import Alert
+from agent.report import Alert, HostFacts
 from agent.text import arguments, clipped, raw_base64, to_text, valid, visible_json
 from collectors.facts import (
     NAMESPACE_KINDS,
     Confinement,
     Container,
     Executable,
+    HostBaseline,
     Ids,
     Process,
     ProcessKey,
@@ -34,10 +36,12 @@ MAX_ANCESTOR_COMMAND_LINE = 256
 MAX_LABELS = 64
 MAX_LABEL = 256
 MAX_EVIDENCE_ITEMS = 64
+CACHED = 512
 
 _LAST_NS = 253_402_300_799_999_999_999  # the year 9999 ends
 
 Record = dict[str, Any]
+T = TypeVar("T")
 
 _LEVELS = {
     Severity.INFO: "info",
@@ -51,16 +55,23 @@ _CATEGORIES = {
     Family.TECHNIQUE: (["intrusion_detection", "process"], ["info"]),
     Family.EXPOSURE: (["intrusion_detection", "configuration"], ["info"]),
     Family.AGENT: (["host"], ["info"]),
+    Family.INCIDENT: (["intrusion_detection"], ["info"]),
 }
 
 
 def encode(alert: Alert) -> bytes:
     """The alert as one line without its line feed: valid UTF-8, and no character in it that a terminal obeys."""
-    return visible_json(msgspec.json.encode(to_ecs(alert)).decode("utf-8")).encode("utf-8")
+    return visible_json(msgspec.json.encode(_document(alert)).decode("utf-8")).encode("utf-8")
 
 
 def to_ecs(alert: Alert) -> Record:
     """The alert as a document; keys that have no value are left out."""
+    document: Record = msgspec.json.decode(msgspec.json.encode(_document(alert)))
+    return document
+
+
+def _document(alert: Alert) -> Record:
+    """The document, in which the parts that many alerts share are JSON already."""
     category, kind = _CATEGORIES[alert.detector.family]
     record = _compact(
         {
@@ -92,7 +103,7 @@ def to_ecs(alert: Alert) -> Record:
             "process": _process(alert),
             "container": _container(alert),
             "orchestrator": _orchestrator(alert.container),
-            "host": _host(alert),
+            "host": _host(_Same((alert.host, alert.node))),
             "agent": {
                 "type": "hullwatch",
                 "version": alert.agent_version,
@@ -110,7 +121,7 @@ def timestamp(at_ns: int) -> str:
     """Nanoseconds since the epoch as ISO 8601 in UTC, with nine digits after the second."""
     seconds, fraction_ns = divmod(min(max(at_ns, 0), _LAST_NS), 1_000_000_000)
     moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction_ns:09d}Z"
+    return f"{moment.isoformat()[:19]}.{fraction_ns:09d}Z"
 
 
 def entity_id(boot_id: str, key: ProcessKey) -> str:
@@ -137,7 +148,7 @@ def _process(alert: Alert) -> Record | None:
     leader = process.thread_of or process.key
     confinement = process.confinement
     record: Record = {
-        **_identity(alert, process),
+        **_identity(alert.node, process),
         "vpid": process.ns_pid,
         "args": list(arguments(process.arguments)) or None,
         "command_line": _command_line(process, MAX_TEXT) or None,
@@ -165,11 +176,11 @@ def _absent(alert: Alert) -> Record | None:
     }
 
 
-def _identity(alert: Alert, process: Process) -> Record:
+def _identity(node: HostBaseline, process: Process) -> Record:
     leader = process.thread_of or process.key
     return {
         "pid": leader.pid,
-        "entity_id": entity_id(alert.node.boot_id, leader),
+        "entity_id": entity_id(node.boot_id, leader),
         "name": to_text(process.name),
         "executable": _executable(process),
     }
@@ -180,7 +191,7 @@ def _parent(alert: Alert, process: Process) -> Record:
         return {"pid": process.parent_pid}
     parent = alert.ancestors[0]
     return {
-        **_identity(alert, parent),
+        **_identity(alert.node, parent),
         "args": list(arguments(parent.arguments[:MAX_ANCESTOR_COMMAND_LINE])) or None,
         "command_line": _command_line(parent, MAX_ANCESTOR_COMMAND_LINE) or None,
         "start": _start(alert, parent.thread_of or parent.key),
@@ -243,23 +254,56 @@ def _orchestrator(container: Container | None) -> Record | None:
     }
 
 
-def _host(alert: Alert) -> Record:
-    host = alert.host
-    return {
-        "name": _text(host.name),
-        "hostname": _text(host.hostname),
-        "id": _text(host.id),
-        "architecture": _text(host.architecture),
-        "boot": {"id": _text(alert.node.boot_id)},
-        "os": {
-            "type": "linux",
-            "name": _text(host.os_name),
-            "version": _text(host.os_version),
-            "platform": _text(host.os_platform),
-            "full": _text(host.os_full),
-            "kernel": _text(host.kernel),
-        },
-    }
+class _Same(Generic[T]):
+    """Two values by their identity, as the key of a cache: they are frozen, and to hash them whole is too dear.
+
+    The first process of a container, its ancestors and the node are the same objects in alert after alert.
+    """
+
+    __slots__ = ("_hash", "node", "value")
+
+    def __init__(self, pair: tuple[T, HostBaseline]) -> None:
+        self.value, self.node = pair
+        self._hash = id(self.value) ^ id(self.node)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value and self.node is other.node
+
+
+def _json(record: Record) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(_compact(record)))
+
+
+@lru_cache(CACHED)
+def _ancestor(same: _Same[Process]) -> msgspec.Raw:
+    process = same.value
+    command_line = _command_line(process, MAX_ANCESTOR_COMMAND_LINE) or None
+    return _json({**_identity(same.node, process), "command_line": command_line})
+
+
+@lru_cache(1)
+def _host(same: _Same[HostFacts]) -> msgspec.Raw:
+    host = same.value
+    return _json(
+        {
+            "name": _text(host.name),
+            "hostname": _text(host.hostname),
+            "id": _text(host.id),
+            "architecture": _text(host.architecture),
+            "boot": {"id": _text(same.node.boot_id)},
+            "os": {
+                "type": "linux",
+                "name": _text(host.os_name),
+                "version": _text(host.os_version),
+                "platform": _text(host.os_platform),
+                "full": _text(host.os_full),
+                "kernel": _text(host.kernel),
+            },
+        }
+    )
 
 
 def _hullwatch(alert: Alert) -> Record:
@@ -277,16 +321,41 @@ def _hullwatch(alert: Alert) -> Record:
             for each in alert.widened
         ],
         "confinement": {
-            "observed": _confinement(alert, alert.observed),
-            "container": _confinement(alert, alert.baseline),
+            "observed": None if alert.observed is None else _confinement(_Same((alert.observed, alert.node))),
+            "container": None if alert.baseline is None else _confinement(_Same((alert.baseline, alert.node))),
         },
-        "ancestors": [
-            {**_identity(alert, each), "command_line": _command_line(each, MAX_ANCESTOR_COMMAND_LINE) or None}
-            for each in alert.ancestors
-        ],
-        "incident": {"id": alert.incident.id},
+        "ancestors": [_ancestor(_Same((each, alert.node))) for each in alert.ancestors],
+        "incident": _incident(alert),
         "repeats": alert.repeats,
         "raw": [{"field": field, "base64": text} for field, text in _raw(alert)],
+    }
+
+
+def _incident(alert: Alert) -> Record:
+    """The id of the story; of an alert that tells of it, all of it in the order in which it happened."""
+    incident = alert.incident
+    if alert.phase is None:
+        return {"id": incident.id}
+    return {
+        "id": incident.id,
+        "phase": alert.phase.value,
+        "severity": int(incident.severity),
+        "why": clipped(valid(incident.why), MAX_TEXT),
+        "start": timestamp(incident.first_ns),
+        "end": timestamp(incident.last_ns),
+        "findings": incident.findings,
+        "story": [
+            {
+                "timestamp": timestamp(each.at_ns),
+                "alert_id": each.alert_id,
+                "rule_id": each.rule_id,
+                "rule_name": each.rule_name,
+                "severity": int(each.severity),
+                "reason": each.reason,
+                "pid": each.pid,
+            }
+            for each in incident.story
+        ],
     }
 
 
@@ -310,26 +379,28 @@ def _scalar(value: str | bytes | int) -> str:
             return str(value)
 
 
-def _confinement(alert: Alert, confinement: Confinement | None) -> Record | None:
+@lru_cache(CACHED)
+def _confinement(same: _Same[Confinement]) -> msgspec.Raw:
     """The whole vector; namespaces that are the host's are named beside it."""
-    if confinement is None:
-        return None
+    confinement, node = same.value, same.node
     capabilities = confinement.capabilities
-    return {
-        "namespaces": {kind: describe.value(getattr(confinement.namespaces, kind)) for kind in NAMESPACE_KINDS},
-        "host_namespaces": list(describe.shared_with_host(confinement, alert.node)),
-        "root": describe.value(confinement.root),
-        "root_is_host": describe.is_host_root(confinement.root, alert.node),
-        "cwd": describe.value(confinement.cwd),
-        "uids": describe.value(confinement.uids),
-        "gids": describe.value(confinement.gids),
-        "capabilities": {kind: found for kind, found in describe.capability_names(capabilities).items() if found},
-        "capabilities_unknown": capabilities.why if isinstance(capabilities, Unknown) else None,
-        "no_new_privs": describe.value(confinement.no_new_privs),
-        "seccomp": describe.value(confinement.seccomp),
-        "lsm_label": clipped(describe.value(confinement.lsm_label), MAX_TEXT),
-        "cgroups": _cgroups(confinement),
-    }
+    return _json(
+        {
+            "namespaces": {kind: describe.value(getattr(confinement.namespaces, kind)) for kind in NAMESPACE_KINDS},
+            "host_namespaces": list(describe.shared_with_host(confinement, node)),
+            "root": describe.value(confinement.root),
+            "root_is_host": describe.is_host_root(confinement.root, node),
+            "cwd": describe.value(confinement.cwd),
+            "uids": describe.value(confinement.uids),
+            "gids": describe.value(confinement.gids),
+            "capabilities": {kind: found for kind, found in describe.capability_names(capabilities).items() if found},
+            "capabilities_unknown": capabilities.why if isinstance(capabilities, Unknown) else None,
+            "no_new_privs": describe.value(confinement.no_new_privs),
+            "seccomp": describe.value(confinement.seccomp),
+            "lsm_label": clipped(describe.value(confinement.lsm_label), MAX_TEXT),
+            "cgroups": _cgroups(confinement),
+        }
+    )
 
 
 def _cgroups(confinement: Confinement) -> list[str]:
@@ -363,9 +434,12 @@ def _compact(record: Record) -> Record:
     """``record`` without ``None`` and without objects that hold nothing; empty lists and ``False`` say something."""
     compact: Record = {}
     for key, value in record.items():
-        kept = _compact(value) if isinstance(value, dict) else value
-        if isinstance(kept, list):
-            kept = [_compact(each) if isinstance(each, dict) else each for each in kept]
-        if kept is not None and kept != {}:
-            compact[key] = kept
+        if isinstance(value, dict):
+            if kept := _compact(value):
+                compact[key] = kept
+        elif isinstance(value, list):
+            is_of_records = value and isinstance(value[0], dict)  # lists are all of one kind
+            compact[key] = [_compact(each) for each in value] if is_of_records else value
+        elif value is not None:
+            compact[key] = value
     return compact

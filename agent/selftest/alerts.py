@@ -79,7 +79,7 @@ class OwnAgent:
     """An agent that is started for the purpose, with the same configuration, and stopped again."""
 
     def __init__(self, config_path: Path | None) -> None:
-        self._command = [sys.executable, "-m", "agent", "run"]
+        self._command = [sys.executable, "-m", "agent", "run", "--memory-only"]
         if config_path is not None:
             self._command += ["--config", str(config_path)]
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -1,54 +1,51 @@
 """Alerts on standard output, one line each, straight to the descriptor.
 
-No buffer of Python's is between: a line that ``write`` returned for is with the kernel, and one that failed is not
-written later by a flush. Concurrency: a lock keeps lines whole among threads. A pipe's reader that is slow makes the
-call wait, ``TIMEOUT_SECONDS`` at most without any progress.
+No buffer of Python's is between: a line that ``send`` returned for is with the kernel, and one that failed is not
+written later by a flush. A pipe's reader that is slow makes the call wait, ``TIMEOUT_SECONDS`` at most without any
+progress.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from agent.errors import SinkError
-from agent.report import Alert
+from agent.errors import SinkError, SinkGone
+from agent.stored_alert import Render, StoredAlert
 from detectors.base import Severity
 
 TIMEOUT_SECONDS = 10.0
+
+_LINE_FEED = 0x0A
 
 
 class StdoutSink:
     """Writes lines to a descriptor, standard output's as a rule."""
 
     name = "stdout"
+    max_batch = 256
 
     def __init__(
         self,
-        encode: Callable[[Alert], bytes],
+        render: Render,
         min_severity: Severity = Severity.INFO,
         *,
         descriptor: int = 1,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._encode = encode
-        self._min_severity = min_severity
+        self.min_severity = min_severity
+        self._render = render
         self._descriptor = descriptor
         self._timeout_seconds = timeout_seconds
-        self._lock = threading.Lock()
         self._is_torn = False
 
-    def write(self, alert: Alert) -> bool:
-        """Write one alert as one line; after a failure in its midst the next call first ends the torn line."""
-        if alert.severity < self._min_severity:
-            return False
-        line = self._encode(alert) + b"\n"
-        with self._lock:
-            if self._is_torn:
-                self._write_all(b"\n")
-            self._write_all(line)
-        return True
+    def send(self, batch: Sequence[StoredAlert]) -> None:
+        """Write one line an alert; after a failure in the midst of one the next call first ends the torn line."""
+        lines = b"".join(self._render(alert) + b"\n" for alert in batch)
+        if self._is_torn:
+            self._write_all(b"\n")
+        self._write_all(lines)
 
     def close(self) -> None:
         """Standard output is not ours to close."""
@@ -61,10 +58,12 @@ class StdoutSink:
             except BlockingIOError:  # whoever started us shares a descriptor that does not block
                 self._wait()
                 continue
-            except OSError as error:  # EPIPE: the reader is gone; ENOSPC: the disk is full; EBADF: closed
+            except BrokenPipeError as error:
+                raise SinkGone(self.name, "nobody reads it any more") from error
+            except OSError as error:  # ENOSPC: the disk is full; EBADF: closed
                 raise SinkError(self.name, error.strerror or str(error)) from error
+            self._is_torn = rest[written - 1] != _LINE_FEED if written else self._is_torn
             rest = rest[written:]
-            self._is_torn = bool(rest)
 
     def _wait(self) -> None:
         poll = select.poll()

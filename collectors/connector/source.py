@@ -33,7 +33,7 @@ from collectors.connector.decode import (
 from collectors.connector.loss import LossTracker
 from collectors.connector.netlink import ConnectorSocket
 from collectors.errors import CollectorError, Malformed
-from collectors.events import Event, Lost
+from collectors.events import AgentTrouble, Event, Lost, TroubleKind
 from collectors.wakeup import WakeUp
 
 _BATCH = 256
@@ -197,6 +197,7 @@ class ConnectorSource:
         self._poller.unregister(broken)
         self.open()
         self.counters.reopened += 1
+        self._emit(AgentTrouble(self._last_at_ns, TroubleKind.SENSOR_LOST, SOURCE, "its socket had to be opened anew"))
         self._strangers_before += broken.strangers
         broken.strangers = 0
         broken.close()

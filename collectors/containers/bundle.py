@@ -174,6 +174,7 @@ def parse_bundle_with_remarks(data: bytes, source: str) -> tuple[Declared, tuple
         hooks=tuple(hook.path for hooks in (config.hooks or {}).values() for hook in hooks or ()),
         sysctls=tuple((linux.sysctl or {}).items()),
         annotations=_bounded_pairs((config.annotations or {}).items()),
+        container_hooks=tuple(hook.path for hook in (config.hooks or {}).get("createContainer") or ()),
     )
     return declared, tuple(remarks[:MAX_REMARKS])
 

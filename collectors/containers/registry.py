@@ -25,6 +25,7 @@ from collectors.containers.locator import Found, Locator, Stamp
 from collectors.containers.metadata import Metadata, apply_metadata, bound_metadata
 from collectors.containers.owners import CgroupOwners, Reference, Unanswered
 from collectors.containers.problems import Problems
+from collectors.containers.sources import SourceFinder
 from collectors.facts import CgroupMembership, Container, Declared, Unknown
 from collectors.host import Roots
 
@@ -87,6 +88,7 @@ class ContainerRegistry:
     ) -> None:
         self._lock = threading.Lock()
         self._locator = Locator(roots, tuple(extra_state_directories), clock_ns)
+        self._sources = SourceFinder(roots, clock_ns)
         self._clock_ns = clock_ns
         self._max_containers = max_containers
         self._max_without_bundle = max_without_bundle
@@ -345,6 +347,8 @@ class ContainerRegistry:
             image=image,
             pod=pod,
             pod_uid=reference.pod_uid or (pod.uid or None if pod is not None else None),
+            sources=declared if isinstance(declared, Unknown) else self._sources.find(declared),
+            has_linked_dev=declared if isinstance(declared, Unknown) else self._sources.has_linked_dev(declared),
         )
         if entry.metadata is not None:
             container = apply_metadata(container, entry.metadata)

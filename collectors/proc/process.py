@@ -18,12 +18,23 @@ from typing import TypeVar
 
 from collectors.bounded import open_process, unknown
 from collectors.errors import CollectorError, Gone, from_os_error
-from collectors.facts import NOT_READ, Confinement, Descriptor, Mount, Namespaces, Process, ProcessKey, Unknown
+from collectors.facts import (
+    NOT_READ,
+    Confinement,
+    Connection,
+    Descriptor,
+    Mount,
+    Namespaces,
+    Process,
+    ProcessKey,
+    Unknown,
+)
 from collectors.host import Roots
 from collectors.proc.attr import read_label
 from collectors.proc.cgroup import read_cgroup
 from collectors.proc.cmdline import read_cmdline
 from collectors.proc.fd import read_descriptors
+from collectors.proc.inet import connection_of, read_inet
 from collectors.proc.mountinfo import read_mountinfo
 from collectors.proc.ns import read_namespaces
 from collectors.proc.places import read_cwd, read_executable, read_root
@@ -128,6 +139,19 @@ class ProcessReader:
         finally:
             os.close(directory)
 
+    def read_connection(self, pid: int, inode: int) -> Connection | None:
+        """The network connection that is the socket with this inode; ``None`` when it is none, or can't be read."""
+        try:
+            directory = open_process(self._proc, pid)
+        except CollectorError:
+            return None
+        try:
+            return connection_of(read_inet(directory), inode)
+        except CollectorError:
+            return None
+        finally:
+            os.close(directory)
+
     def _read(self, directory: int, thread_of: ProcessKey | None, descriptors: int) -> Process:
         """The task whose directory this is."""
         stat = read_stat(directory)
@@ -158,6 +182,7 @@ class ProcessReader:
             observed_ns=self._clock_ns(),
             thread_of=thread_of,
             descriptors=self._read_descriptors(directory, descriptors),
+            tty=stat.tty,
         )
 
     def _read_confinement(self, directory: int, status: Status | Unknown) -> Confinement:

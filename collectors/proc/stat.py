@@ -18,7 +18,7 @@ PF_EXITING = 0x00000004  # include/linux/sched.h
 PF_KTHREAD = 0x00200000
 
 # Positions after the name, of fields that the man page counts from 3 on
-_STATE, _PPID, _FLAGS, _NUM_THREADS, _STARTTIME, _STARTCODE, _STARTSTACK = 0, 1, 6, 17, 19, 23, 25
+_STATE, _PPID, _TTY, _FLAGS, _NUM_THREADS, _STARTTIME, _STARTCODE, _STARTSTACK = 0, 1, 4, 6, 17, 19, 23, 25
 
 _ENDED = (b"Z", b"X", b"x")
 _NO_ADDRESS_SPACE = Unknown("gone: no address space")
@@ -28,6 +28,7 @@ _HIDDEN = Unknown("denied: proc/stat hides addresses")
 class Stat(NamedTuple):
     """The fields that hullwatch uses; ``image_mark`` is startcode, endcode and startstack (fields 26 to 28).
 
+    ``tty`` is the device number of the controlling terminal, 0 where there is none (field 7, in the kernel's encoding).
     ``image_mark`` is ``Unknown`` for zombies and kernel threads, and where the kernel hides addresses from us.
     """
 
@@ -39,6 +40,7 @@ class Stat(NamedTuple):
     thread_count: int
     start_ticks: int
     image_mark: tuple[int, int, int] | Unknown
+    tty: int = 0
 
     @property
     def is_kernel_thread(self) -> bool:
@@ -71,6 +73,7 @@ def parse_stat(data: bytes) -> Stat:
             int(fields[_NUM_THREADS]),
             int(fields[_STARTTIME]),
             _image_mark(mark[0], mark[1], mark[2]),
+            int(fields[_TTY]),
         )
     except ValueError as error:
         raise Malformed(SOURCE, "a field that is no number") from error

@@ -6,10 +6,12 @@ from typing import Any
 
 from agent.incidents import Incidents
 from agent.report import Alert, AlertBuilder, HostFacts
+from agent.stored_alert import StoredAlert
+from agent.stored_alert import stored as stored_of
 from collectors.confinement import wider
-from collectors.events import Event, Exec
-from collectors.facts import Container, Process
-from detectors.base import ESCAPE_TO_HOST, Detector, Family, Finding, Severity, Tier
+from collectors.events import Event, Exec, SweepDone
+from collectors.facts import Container, Pod, Process
+from detectors.base import ESCAPE_TO_HOST, Confidence, Detector, Family, Finding, Severity, Technique, Tier
 from tests.support import build
 from tests.support.view import FakeView, view_of
 
@@ -97,3 +99,56 @@ def alert(
     incident = Incidents(build.host_baseline().boot_id).assign(finding.container_id, event.at_ns)
     builder = AlertBuilder(HOST, "0.1.0")
     return builder.build(declaration or detector(), finding, event, node(process, container), incident, repeats)
+
+
+def stored(
+    number: int = 1,
+    severity: Severity = Severity.HIGH,
+    *,
+    rule_id: str = "HW-101",
+    container_id: str | None = None,
+    at_ns: int = build.NOW_NS,
+    document: bytes | None = None,
+) -> StoredAlert:
+    """An alert as the outbox holds it, with a document that is only as large as it must be."""
+    name = f"00000000-0000-7000-8000-{number:012d}"
+    text = f'{{"event":{{"id":"{name}"}}}}'.encode() if document is None else document
+    return StoredAlert(number, name, at_ns, int(severity), rule_id, container_id, text)
+
+
+def stored_whole(process: Process | None = None, container: Container | None = None, **facts: Any) -> StoredAlert:
+    """One alert of ``alert``, rendered as the daemon does it."""
+    return stored_of(alert(process, container, **facts))
+
+
+def batch(count: int) -> list[StoredAlert]:
+    """As many whole alerts, a nanosecond apart, each with an id of its own."""
+    process = escaped()
+    return [stored_whole(process, event=Exec(build.NOW_NS + number, process)) for number in range(count)]
+
+
+def samples() -> dict[str, Alert]:
+    """One alert of each kind, for golden files: from each family, with and without process, container and pod."""
+    pod = Pod("shop", "cart-7d9f", "uid-1", "cart", is_sandbox=False)
+    labels = (("app.kubernetes.io/name", "cart"),)
+    in_pod = build.container(pod=pod, labels=labels, image="registry.example:5000/shop/cart:1.2@sha256:0a1b")
+    hostile = escaped(name=b"\xff\x1b[2J\n", arguments=b'a\xfe\0"]\\\0')
+    tricks = (
+        ESCAPE_TO_HOST,
+        Technique("T1068", "Exploitation for Privilege Escalation", "TA0004", "Privilege Escalation"),
+        Technique("T1610", "Deploy Container", "TA0002", "Execution"),
+    )
+    privileged = Finding("is privileged", build.container_id(), severity=Severity.LOW, confidence=Confidence.LIKELY)
+    gone = drift(escaped(), subject=build.key(77), severity=Severity.HIGH)
+    return {
+        "drift": alert(repeats=2),
+        "drift-in-a-pod": alert(container=in_pod),
+        "technique": alert(declaration=detector(Family.TECHNIQUE, Severity.MEDIUM, techniques=tricks)),
+        "exposure": alert(declaration=detector(Family.EXPOSURE), finding=privileged),
+        "agent": alert(
+            declaration=detector(Family.AGENT, Severity.INFO, techniques=(), references=()),
+            finding=Finding("lost events", None),
+        ),
+        "hostile": alert(hostile, finding=drift(hostile, evidence=(("path", b"/tmp/\xff"), ("held", ("a", "b"))))),
+        "process-is-gone": alert(finding=gone, event=SweepDone(build.NOW_NS, 1, 1, 1)),
+    }

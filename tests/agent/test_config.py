@@ -143,6 +143,73 @@ def test_parses_every_kind_of_key() -> None:
         pytest.param(
             "sensor: auto\nlog: 2026-02-30\n", "hullwatch.yaml:2: is not YAML that is taken: day is", id="no-such-day"
         ),
+        pytest.param(
+            "output:\n  sinks:\n  - name: siem\n",
+            "hullwatch.yaml:3: output.sinks[0].type: is missing; wanted forward, http, kubernetes, otlp or syslog",
+            id="sink-without-type",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - type: pigeon\n    name: siem\n",
+            "hullwatch.yaml:3: output.sinks[0].type: is 'pigeon'; wanted forward, http, kubernetes, otlp or syslog",
+            id="sink-of-no-known-type",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - type: http\n    name: siem\n    adress: tcp://a:1\n",
+            "hullwatch.yaml:5: output.sinks[0].adress: is no known key; wanted headers",
+            id="sink-unknown-key",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: http, name: siem}\n",
+            "hullwatch.yaml:3: output.sinks[0].url: is missing; wanted a URL of http or https",
+            id="sink-without-url",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: http, name: siem, url: 'https://me:secret@siem/'}\n",
+            "hullwatch.yaml:3: output.sinks[0].url: is 'https://me:secret@siem/'; wanted a URL of http or https",
+            id="sink-secret-in-url",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: forward, name: siem, address: siem:24224}\n",
+            "hullwatch.yaml:3: output.sinks[0].address: is 'siem:24224'; wanted tcp://HOST:PORT, tls://HOST:PORT or "
+            "unix:///PATH",
+            id="sink-address-without-scheme",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: forward, name: a, address: tcp://a:1}\n"
+            "  - {type: syslog, name: a, address: tcp://a:1}\n",
+            "hullwatch.yaml:4: output.sinks[1].name: is 'a' as in output.sinks[0]; wanted one name a sink",
+            id="sinks-of-one-name",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - type: forward\n    name: a\n    address: tcp://a:1\n    tls: {ca_file: /ca}\n",
+            "hullwatch.yaml:6: output.sinks[0].tls: is given, but address is no tls://",
+            id="sink-tls-unused",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: otlp, name: a, url: 'https://a', tls: {key_file: /key}}\n",
+            "hullwatch.yaml:3: output.sinks[0].tls.key_file: is given without certificate_file",
+            id="sink-key-without-certificate",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: forward, name: a, address: tcp://a:1, username: me}\n",
+            "hullwatch.yaml:3: output.sinks[0].username: and password_file go together; wanted both or none",
+            id="sink-user-without-password",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: http, name: a, url: 'http://a', headers: {content-length: '1'}}\n",
+            "hullwatch.yaml:3: output.sinks[0].headers.content-length: is a header that the sink writes itself",
+            id="sink-own-header",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: http, name: a, url: 'http://a', headers: {A: \"b\\r\\nC: d\"}}\n",
+            "hullwatch.yaml:3: output.sinks[0].headers: is {'A': 'b\\r\\nC: d'}; wanted a mapping",
+            id="sink-header-smuggled",
+        ),
+        pytest.param(
+            "output:\n  sinks:\n  - {type: kubernetes, name: a, server: 'http://a'}\n",
+            "hullwatch.yaml:3: output.sinks[0].server: is 'http://a'; wanted a URL of https",
+            id="sink-token-in-the-clear",
+        ),
         pytest.param("a: 1\n---\nb: 1\n", "hullwatch.yaml:2: is not YAML that is understood: ", id="two-documents"),
         pytest.param("a: \x01\n", "hullwatch.yaml: is not YAML: ", id="control-character"),
         pytest.param("[" * 2000 + "]" * 2000, "hullwatch.yaml: is nested too deeply", id="deep"),

@@ -16,8 +16,10 @@ def keys(info: inspect.StructType, prefix: str = "") -> list[tuple[str, inspect.
         found.append((prefix + field.name, field))
         if isinstance(kind, inspect.StructType):
             found += keys(kind, f"{prefix}{field.name}.")
-        elif isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.StructType):
-            found += keys(kind.item_type)
+        elif isinstance(kind, inspect.VarTupleType):
+            items = kind.item_type.types if isinstance(kind.item_type, inspect.UnionType) else (kind.item_type,)
+            for item in items:
+                found += keys(item) if isinstance(item, inspect.StructType) else []
     return found
 
 
@@ -48,3 +50,13 @@ def test_knows_what_stands_at_a_path() -> None:
     assert wanted_at(("exceptions", 3, "expires")) == "a date (YYYY-MM-DD)"
     assert fields_at(("log",)) == ("level", "format")
     assert fields_at(("log", "level")) == ()
+
+
+def test_knows_the_keys_of_the_kind_that_the_file_names() -> None:
+    values = {"output": {"sinks": [{"type": "http"}, {"type": "pigeon"}]}}
+    assert "url" in fields_at(("output", "sinks", 0), values)
+    assert "address" not in fields_at(("output", "sinks", 0), values)
+    assert fields_at(("output", "sinks", 1), values) == ("type",)
+    assert wanted_at(("output", "sinks", 0, "url"), values) == "a URL of http or https, without user and password"
+    assert wanted_at(("output", "sinks", 1, "type"), values) == "forward, http, kubernetes, otlp or syslog"
+    assert wanted_at(("output", "sinks", 1)) == "a mapping with `type` of forward, http, kubernetes, otlp or syslog"

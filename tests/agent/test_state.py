@@ -70,6 +70,21 @@ def test_first_process_belongs_by_its_cgroup() -> None:
     assert member.frame.given_mounts == frozenset(each.mnt_id for each in build.mount_table())
 
 
+def test_process_is_found_by_its_pid_while_it_lives() -> None:
+    state = with_container()
+    assert state.process_by_pid(900) == build.host_process(900)
+    state.apply(Exit(NOW, build.key(900)))
+    assert state.process_by_pid(900) is None
+
+
+def test_the_same_question_has_another_answer_after_an_event() -> None:
+    state = with_container()
+    first = build.first_process()
+    assert member_of(state, first).container.name == "web-1"
+    state.apply(ContainerSeen(NOW, build.container(name="renamed")))
+    assert member_of(state, first).container.name == "renamed"
+
+
 def test_host_process_belongs_to_no_container() -> None:
     state = with_container()
     assert state.member(build.host_process(900)) is None
@@ -289,3 +304,43 @@ def test_namespace_owners_are_containers_whose_first_process_has_it(kind: str) -
 def _ticks_at(at_ns: int) -> int:
     host = build.host_baseline()
     return (at_ns - host.boot_time_ns) * host.ticks_per_second // 10**9
+
+
+def test_mount_table_of_a_container_has_no_past_from_before_its_first_process_entered() -> None:
+    first = build.first_process()
+    namespace = first.confinement.namespaces.mnt
+    assert isinstance(namespace, int)
+    half_built = build.mount_table()[:2]
+    state = state_of(
+        ContainerSeen(NOW, build.container()),
+        MountTable(NOW, namespace, build.container_id(), first.key, half_built),
+        MountTable(NOW, namespace, build.container_id(), first.key, build.mount_table()),
+    )
+    assert state.mounts_before(namespace) == half_built
+    state.apply(Seen(NOW + 1, first))
+    assert isinstance(state.mounts_before(namespace), Unknown)
+
+
+def test_process_that_a_shim_sent_in_belongs_although_it_left_the_cgroup_before_it_was_seen() -> None:
+    state = with_container()
+    left = build.process(parent_pid=900, confinement=build.confinement(cgroups=HOST_CGROUP))
+    state.apply(Seen(NOW + 1, left))
+    member = member_of(state, left)
+    assert member.container.id == build.container_id()
+    assert member.by_lineage
+
+
+def test_process_in_a_neighbours_cgroup_belongs_where_its_shim_and_namespaces_say() -> None:
+    state = with_container(1)
+    state.apply(ContainerSeen(NOW, build.container(2)))
+    hidden = build.process(parent_pid=900, confinement=build.confinement(cgroups=build.cgroups(number=2)))
+    state.apply(Seen(NOW + 1, hidden))
+    assert member_of(state, hidden).container.id == build.container_id(1)
+
+
+def test_host_process_that_entered_a_container_from_a_shell_belongs_to_none() -> None:
+    state = with_container()
+    state.apply(Seen(NOW, build.host_process(901)))
+    administrator = build.process(parent_pid=901, confinement=build.confinement(cgroups=HOST_CGROUP))
+    state.apply(Seen(NOW + 1, administrator))
+    assert state.member(administrator) is None

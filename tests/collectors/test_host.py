@@ -13,8 +13,8 @@ from collectors.bounded import read_bounded
 from collectors.devices import parse_device_number
 from collectors.errors import CollectorError, Denied, Gone, Malformed, TooLarge
 from collectors.facts import FileId, Namespaces, Unknown
-from collectors.host import Roots, detect_roots, read_baseline, read_boot_id
-from tests.support.proctree import HOST_NAMESPACES, Link, Tree, build_tree, namespace_links, stat_line
+from collectors.host import Roots, detect_roots, read_baseline, read_boot_id, read_lsms
+from tests.support.proctree import HOST_NAMESPACES, Link, Tree, build_tree, namespace_links, stat_line, status_lines
 
 POD = {"mnt": 4026532700, "net": 4026532701, "cgroup": 4026532702, "ipc": 4026532703, "uts": 4026532704}
 KTHREADD = stat_line(2, b"kthreadd", parent_pid=0, flags=2129984, image_mark=(0, 0, 0))
@@ -138,6 +138,33 @@ def test_parses_the_helpers_that_the_kernel_is_configured_to_run(tmp_path: Path)
     assert baseline.known_helpers == {
         identity(host / path) for path in ("usr/lib/coredump", "usr/lib/agent", "usr/bin/hotplug")
     }
+
+
+@pytest.mark.parametrize(
+    ("sys", "expected"),
+    [
+        (
+            {"kernel": {"security": {"lsm": b"lockdown,capability,yama,apparmor,bpf"}}},
+            frozenset({"lockdown", "capability", "yama", "apparmor", "bpf"}),
+        ),
+        ({"kernel": {}, "module": {"apparmor": {"parameters": {"enabled": b"Y\n"}}}}, frozenset({"apparmor"})),
+        ({"kernel": {}, "module": {"apparmor": {"parameters": {"enabled": b"N\n"}}}}, frozenset()),
+        ({"kernel": {}, "fs": {"selinux": {"enforce": b"1"}}}, frozenset({"selinux"})),
+        ({}, Unknown("gone: sys/kernel/security/lsm")),
+    ],
+    ids=["listed", "apparmor", "apparmor-off", "selinux", "no-sysfs"],
+)
+def test_parses_the_active_security_modules(tmp_path: Path, sys: Tree, expected: frozenset[str] | Unknown) -> None:
+    assert read_lsms(Roots(sys=build_tree(tmp_path / "sys", sys))) == expected
+
+
+def test_parses_the_bounding_set_of_pid_1(tmp_path: Path) -> None:
+    roots = Roots(
+        build_tree(tmp_path / "proc", {"1": {"status": status_lines(1, capabilities=0x1FF)}}),
+        build_tree(tmp_path / "sys", {}),
+        build_tree(tmp_path / "host", {}),
+    )
+    assert read_baseline(roots, time.time_ns).bounding == 0x1FF
 
 
 def test_parses_a_missing_boot_id_as_empty(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Tests of ``collectors.hosttree``."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from collectors.errors import Denied, Gone, TooLarge
-from collectors.hosttree import LinkRefused, entries_below, open_below, read_below
+from collectors.facts import FileId
+from collectors.hosttree import LinkRefused, entries_below, locate_below, open_below, read_below
 
 
 @pytest.fixture
@@ -53,6 +55,21 @@ def test_parses_a_path_as_the_host_means_it(host: str, path: bytes, expected: by
 def test_refuses_paths(host: str, path: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         real_path(host, path)
+
+
+def test_locates_a_file_and_every_directory_above_it(host: str) -> None:
+    found = locate_below(host, b"/bin/runc")
+    above = [Path(host), Path(host) / "usr", Path(host) / "usr/bin", Path(host) / "usr/bin/runc"]
+    assert found.path == b"/usr/bin/runc"
+    assert found.chain == tuple(FileId(each.stat().st_dev, each.stat().st_ino) for each in above)
+    assert stat.S_ISREG(found.mode)
+
+
+def test_refuses_to_locate_what_is_not_there(host: str) -> None:
+    with pytest.raises(Gone):
+        locate_below(host, b"/nowhere")
+    with pytest.raises(TooLarge):
+        locate_below(host, b"/loop")
 
 
 def test_refuses_any_link_when_told_so(host: str) -> None:

@@ -141,7 +141,7 @@ def test_goes_on_through_another_process_when_the_first_ends(shell: NamespaceShe
     told = Told()
     inode = shell.mnt_namespace()
     # A shell that mounts after a while, when the one that the table was opened through has ended.
-    other = int(shell.run("(sleep 0.6; mount -t tmpfs none b; exec sleep 5) > /dev/null & echo $!"))
+    other = int(shell.run("(sleep 0.6; mount -t tmpfs none b; exec sleep 60) > /dev/null & echo $!"))
     other_key = shell.key(other)
     with running(told) as watch:
         watch.watch(inode, shell.key(), CONTAINER)

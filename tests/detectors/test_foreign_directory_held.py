@@ -217,7 +217,7 @@ def test_blind_when_a_stream_may_have_been_given_by_the_runtime() -> None:
     """``runc run > file`` on the host, and nobody looked at the descriptors of the entry process."""
     process = task(descriptors=(build.descriptor(1, build.host_directory(), DescriptorKind.FILE),))
     assert judge(DETECTOR, build.member(process)) == [
-        Blind("descriptor 1: standard streams of the entry process not known", process.key)
+        Blind("descriptor_1: standard streams of the entry process not known", process.key)
     ]
 
 

@@ -24,14 +24,18 @@ from collectors.facts import (
     DescriptorKind,
     Executable,
     FileId,
+    FileKind,
     HostBaseline,
     Ids,
     Layer,
     Mount,
+    MountSource,
     Namespaces,
     Place,
     Process,
     ProcessKey,
+    Reach,
+    Reached,
     Seccomp,
     SeccompMode,
 )
@@ -197,8 +201,8 @@ def mount_table(number: int = 1) -> tuple[Mount, ...]:
         mount(
             root, device=OVERLAY_DEVICE + number, fs_type=b"overlay", source=b"overlay", super_options=(b"rw", upper)
         ),
-        mount(root + 1, b"/proc", parent_id=root, device=0x100 + number, fs_type=b"proc", source=b"proc"),
-        mount(root + 2, b"/dev", parent_id=root, device=0x200 + number, fs_type=b"tmpfs", source=b"tmpfs"),
+        mount(root + 1, b"/proc", parent_id=root, device=0x60 + number, fs_type=b"proc", source=b"proc"),
+        mount(root + 2, b"/dev", parent_id=root, device=0x70 + number, fs_type=b"tmpfs", source=b"tmpfs"),
         mount(root + 3, b"/sys", parent_id=root, device=0x16, fs_type=b"sysfs", source=b"sysfs", options=read_only),
         mount(
             root + 4,
@@ -210,7 +214,7 @@ def mount_table(number: int = 1) -> tuple[Mount, ...]:
             source=b"cgroup",
             options=read_only,
         ),
-        mount(root + 5, b"/dev/shm", parent_id=root + 2, device=0x300 + number, fs_type=b"tmpfs", source=b"shm"),
+        mount(root + 5, b"/dev/shm", parent_id=root + 2, device=0x80 + number, fs_type=b"tmpfs", source=b"shm"),
         mount(
             root + 6,
             b"/etc/hosts",
@@ -402,6 +406,21 @@ def container(number: int = 1, **overrides: Any) -> Container:
         bundle_path="/run/containerd/io.containerd.runtime.v2.task/moby/" + container_id(number),
         name=f"web-{number}",
         image="debian:12",
+        sources=(source("/etc/hosts", "/var/lib/docker/containers/" + container_id(number) + "/hosts"),),
+        has_linked_dev=False,
+    )
+    return replace(base, **overrides)
+
+
+def source(destination: str, path: str, *reached: tuple[str, Reach], **overrides: Any) -> MountSource:
+    """The source of a declared bind mount: a writable directory of the host that comes with these places."""
+    base = MountSource(
+        destination=destination,
+        path=path,
+        is_read_only=False,
+        file=FileId(HOST_DEVICE, 700_000 + sum(path.encode())),
+        kind=FileKind.DIRECTORY,
+        reached=tuple(Reached(*each) for each in reached),
     )
     return replace(base, **overrides)
 
@@ -449,5 +468,7 @@ def host_baseline(**overrides: Any) -> HostBaseline:
         helper_paths=frozenset({b"/sbin/modprobe"}),
         known_helpers=frozenset({FileId(HOST_DEVICE, 500_001), FileId(HOST_DEVICE, 500_002)}),
         runtime_binaries=frozenset({FileId(HOST_DEVICE, 600_001), FileId(HOST_DEVICE, 600_002)}),
+        bounding=FULL_CAPABILITIES,
+        lsms=frozenset({"capability", "apparmor", "yama"}),
     )
     return replace(base, **overrides)

@@ -202,6 +202,7 @@ def write_config(path: Path, engine: Engine, tier: str) -> None:
     if engine.exec_root != DEFAULT_EXEC_ROOT:
         places = (engine.task_root, engine.runtime_root)
         lines += ["  state_directories:", *(f"    - {json.dumps(str(place))}" for place in places)]
+    lines += ["state:", f"  directory: {json.dumps(str(path.with_suffix('.state')))}"]
     path.write_text("\n".join(lines) + "\n")
 
 

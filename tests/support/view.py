@@ -74,6 +74,10 @@ class FakeView:
         """See ``NodeView``."""
         return self.processes.get(key)
 
+    def process_by_pid(self, pid: int) -> Process | None:
+        """See ``NodeView``."""
+        return next((process for key, process in self.processes.items() if key.pid == pid), None)
+
     def parent(self, process: Process) -> Process | None:
         """See ``NodeView``."""
         return self.parents.get(process.key)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-CALL = [sys.executable, "-c", "from agent.cli import main; main()", "run"]
+CALL = [sys.executable, "-c", "from agent.cli import main; main()", "run", "--memory-only"]
 
 
 def test_logs_json_where_no_terminal_looks_and_ends_at_sigterm() -> None:

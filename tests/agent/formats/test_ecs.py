@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.formats.ecs import encode, timestamp, to_ecs
-from agent.report import Alert
+from agent.incidents import Incidents, Phase
+from agent.report import Alert, AlertBuilder
 from collectors.events import SweepDone
 from collectors.facts import (
     NAMESPACE_KINDS,
@@ -63,6 +65,45 @@ def test_every_object_of_ours_is_closed() -> None:
         return own + [found for each in node.values() for found in objects(each)]
 
     assert all("additionalProperties" in each for each in objects(SCHEMA))
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_renders_an_incident(phase: Phase) -> None:
+    incidents = Incidents("boot")
+    finding = alerts.alert()
+    incident = incidents.assign(build.container_id(), build.NOW_NS)
+    (change,) = incidents.record(incident, finding.chapter())
+    event = SweepDone(build.NOW_NS, 1, 1, 1)
+    view = alerts.node(alerts.escaped())
+    told = AlertBuilder(alerts.HOST, "0.1.0").build_incident(replace(change, phase=phase), event, view)
+    read = document(told)
+    assert read["event"]["dataset"] == "hullwatch.incident"
+    assert read["event"]["severity"] == (10 if phase is Phase.CLOSED else 90)
+    assert read["rule"]["id"] == "HW-001"
+    assert read["container"]["name"] == "web-1"
+    assert read["message"].startswith(
+        f"Container web-1 (debian:12): an incident was {phase.value}, critical: the worst is"
+    )
+    assert read["hullwatch"]["incident"] == {
+        "id": incident.id,
+        "phase": phase.value,
+        "severity": 90,
+        "why": "the worst is HW-101 host_namespace_joined",
+        "start": timestamp(build.NOW_NS),
+        "end": timestamp(build.NOW_NS),
+        "findings": 1,
+        "story": [
+            {
+                "timestamp": timestamp(build.NOW_NS),
+                "alert_id": finding.id,
+                "rule_id": "HW-101",
+                "rule_name": "host_namespace_joined",
+                "severity": 90,
+                "reason": "has joined the host's mnt namespace",
+                "pid": 4242,
+            }
+        ],
+    }
 
 
 def test_renders_a_drift_whole() -> None:

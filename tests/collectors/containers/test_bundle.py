@@ -40,7 +40,11 @@ FULL: dict[str, Any] = {
         {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid"]},
         {"destination": "/host", "source": "/"},
     ],
-    "hooks": {"prestart": [{"path": "/proc/1/exe", "args": ["x"]}], "poststop": None},
+    "hooks": {
+        "prestart": [{"path": "/proc/1/exe", "args": ["x"]}],
+        "createContainer": [{"path": "/usr/bin/nvidia-ctk"}],
+        "poststop": None,
+    },
     "annotations": {"a": "b"},
     "linux": {
         "sysctl": {"net.ipv4.ip_forward": "1"},
@@ -96,7 +100,8 @@ def test_parses_every_field() -> None:
     assert declared.environment == ("PATH=/bin",)
     assert (declared.working_directory, declared.root_path) == ("/srv", "rootfs")
     assert declared.cgroups_path == "/docker/x"
-    assert declared.hooks == ("/proc/1/exe",)
+    assert declared.hooks == ("/proc/1/exe", "/usr/bin/nvidia-ctk")
+    assert declared.container_hooks == ("/usr/bin/nvidia-ctk",)
     assert declared.sysctls == (("net.ipv4.ip_forward", "1"),)
     assert declared.annotations == (("a", "b"),)
     assert isinstance(hash(declared), int)

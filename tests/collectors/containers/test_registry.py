@@ -12,7 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.containers.registry import ContainerRegistry
-from collectors.facts import CgroupMembership, Container, Declared, Pod, Unknown
+from collectors.facts import (
+    CgroupMembership,
+    Container,
+    Declared,
+    FileId,
+    FileKind,
+    MountSource,
+    Pod,
+    Reach,
+    Reached,
+    Unknown,
+)
 from collectors.host import Roots
 
 A = "a1" * 32
@@ -105,6 +116,25 @@ def test_notices_a_docker_container_once(node: Node) -> None:
     assert container.bundle_path == f"{node.path(DOCKER)}/{A}"
     assert registry.notice(lines(f"/docker/{A}"), 101) is None
     assert registry.owner(lines("/", f"/docker/{A}/x")) == A
+
+
+def test_finds_the_sources_of_bind_mounts_on_the_host(node: Node) -> None:
+    node.bundle(f"{DOCKER}/{A}", 100)
+    node.path("etc").mkdir()
+    node.path(f"{DOCKER}/{A}/rootfs/dev").mkdir(parents=True)
+    mounts = [{"destination": "/e", "source": "/etc", "type": "bind", "options": ["rbind", "ro"]}]
+    node.write(f"{DOCKER}/{A}/config.json", {**config(), "mounts": mounts})
+    container = noticed(node.registry().notice(lines(f"/docker/{A}"), 100))
+    status = node.path("etc").stat()
+    file = FileId(status.st_dev, status.st_ino)
+    reached = (Reached("/etc", Reach.IS),)
+    assert container.sources == (MountSource("/e", "/etc", True, file, FileKind.DIRECTORY, reached),)  # noqa: FBT003
+    assert container.has_linked_dev is False
+
+
+def test_knows_no_sources_without_a_bundle(node: Node) -> None:
+    container = noticed(node.registry().notice(lines(f"/docker/{A}"), 100))
+    assert isinstance(container.sources, Unknown)
 
 
 def test_names_the_pod_of_a_kubernetes_container(node: Node) -> None:

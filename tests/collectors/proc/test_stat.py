@@ -34,6 +34,11 @@ def test_parses_a_kernel_thread() -> None:
     assert stat.image_mark == Unknown("gone: no address space")
 
 
+def test_parses_the_controlling_terminal() -> None:
+    assert parse_stat(stat_line(7)).tty == 0
+    assert parse_stat(stat_line(7).replace(b" 7 7 0 -1 ", b" 7 7 34816 -1 ")).tty == 34816
+
+
 def test_parses_the_exec_mark() -> None:
     assert parse_stat(stat_line(7, image_mark=(4096, 8192, 140000))).image_mark == (4096, 8192, 140000)
 

@@ -113,11 +113,21 @@ def host_runs_file_of_root(stage: Stage) -> Iterator[Outcome]:
 
 @contextmanager
 def host_runs_file_of_volume(stage: Stage) -> Iterator[Outcome]:
-    """A process of the host runs a program that a container wrote into a volume."""
-    with host_directory() as volume, stage.container("-v", f"{volume}:/volume") as container:
-        stage.shell(container, "cp /bin/busybox /volume/busybox-dropped")
-        with host_process(str(volume / "busybox-dropped"), "sleep", unique_seconds()) as process:
-            yield _host_outcome(container, process.pid, volume / "busybox-dropped")
+    """A process of the host runs a program that a container wrote into a volume of the engine's.
+
+    Not a directory of the host: a plug-in that a container installs there is run by the host in all honesty.
+    """
+    name = f"hullwatch-live-{unique_seconds()}"
+    stage.engine.docker("volume", "create", name)
+    try:
+        point = stage.engine.docker("volume", "inspect", "--format", "{{.Mountpoint}}", name).stdout.decode().strip()
+        dropped = Path(point) / "busybox-dropped"
+        with stage.container("-v", f"{name}:/volume") as container:
+            stage.shell(container, "cp /bin/busybox /volume/busybox-dropped")
+            with host_process(str(dropped), "sleep", unique_seconds()) as process:
+                yield _host_outcome(container, process.pid, dropped)
+    finally:
+        stage.engine.docker("volume", "rm", "--force", name)
 
 
 def _host_outcome(container: Container, pid: int, path: Path) -> Outcome:

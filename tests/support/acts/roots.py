@@ -37,6 +37,18 @@ def chroot_into_host_volume(stage: Stage) -> Iterator[Outcome]:
 
 
 @contextmanager
+def chroot_by_first_process(stage: Stage) -> Iterator[Outcome]:
+    """The first process itself goes, so that only what was declared says where it belonged."""
+    seconds = unique_seconds()
+    command = ("sh", "-c", f"sleep 0.5; exec chroot /host /bin/sleep {seconds}")
+    with stage.container("-v", "/:/host", command=command) as container:
+        pid = wait_for_process(seconds, first="/bin/sleep")
+        require(pid == container.pid, "it is not the first process")
+        require(file_id(f"/proc/{pid}/root") == file_id("/"), "its root is not the host's")
+        yield Outcome(container.id, (pid,))
+
+
+@contextmanager
 def chroot_into_image_directory(stage: Stage) -> Iterator[Outcome]:
     """A chroot that goes in, not out, as sshd or a package build does it: a control."""
     with stage.container() as container:
@@ -151,6 +163,7 @@ def _receiver(stage: Stage, mode: str) -> Iterator[tuple[Container, int]]:
 
 ACTS = (
     Act("chroot_into_host_volume", chroot_into_host_volume, (Expected("HW-103", CRITICAL),)),
+    Act("chroot_by_first_process", chroot_by_first_process, (Expected("HW-103", CRITICAL),)),
     Act("chroot_into_image_directory", chroot_into_image_directory, ()),
     Act("work_in_host_root", work_in_host_root, (Expected("HW-104", CRITICAL),)),
     Act("chroot_into_host_process", chroot_into_host_process, (Expected("HW-103", CRITICAL),)),

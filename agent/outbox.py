@@ -1,0 +1,472 @@
+"""Every alert that was raised, until every sink has it and beyond: on disk before any sink sees it.
+
+Concurrency: one thread appends (the one that owns the node's state), each sink's thread reads and acknowledges, one
+thread calls ``tend``. ``_file_lock`` serialises what writes to the file, ``_lock`` guards what is in memory; who needs
+both takes them in this order. Sinks that keep up are served from memory, a replay from the file.
+
+Cursors are written with the next commit, or by ``tend``: what a sink took in the last moment before a ``kill -9`` it
+gets again, under the same ``event.id``.
+
+What is bounded: the file in bytes (what every sink has goes first, then the lowest severity, its oldest first, counted
+as dropped), what every sink has in age, and the memory in bytes. What no sink has had is never dropped for its age, so
+that a clock that jumps costs no alert. When the disk takes nothing, alerts wait in memory, within its bound, and are
+written as soon as it does again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import ConfigError
+from agent.health import OutboxStatus
+from agent.outbox_file import (
+    ASIDE_NAME,
+    MAX_SEQUENCE,
+    FileTrouble,
+    OutboxFile,
+    OutboxFileError,
+    Query,
+    salvage,
+    set_aside,
+)
+from agent.recent_alerts import Recent, RecentAlerts, size_of
+from agent.state_directory import StateDirectory, StateUnavailable
+from agent.stored_alert import StoredAlert
+from detectors.base import Severity
+
+__all__ = ["Outbox", "OutboxReport", "Query", "StoredAlert"]
+
+MEMORY_BYTES = 8 << 20
+READ_BYTES = 4 << 20
+EVICT_BYTES = 1 << 20
+RETRY_SECONDS = 1.0
+REOPEN_SECONDS = 5.0
+PRUNE_SECONDS = 10.0
+MAX_REPORTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxReport:
+    """Something that the operator must hear, once: ``reason`` from a fixed list; ``dropped`` alerts are lost."""
+
+    reason: str
+    detail: str
+    dropped: int = 0
+
+
+class Outbox:
+    """``directory`` is ``None`` for an outbox that is in memory only.
+
+    Raises ``ConfigError`` where the directory must not be used. One that cannot be made or written, now, is reported,
+    and tried again.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        max_bytes: int,
+        max_age_seconds: float,
+        clock_ns: Callable[[], int],
+        memory_bytes: int = MEMORY_BYTES,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._max_age_ns = int(max_age_seconds * 1e9)
+        self._clock_ns = clock_ns
+        self._monotonic = monotonic
+        self._claim: StateDirectory | None = None
+        self._file: OutboxFile | None = None
+        self._file_lock = threading.RLock()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._recent = RecentAlerts(memory_bytes)
+        self._memory_bytes = memory_bytes
+        self._cursors: dict[str, int] = {}
+        self._unsaved_cursors: set[str] = set()
+        self._left_at: dict[str, int] = {}  # the cursors when the file was lost
+        self._is_woken = False
+        self._trouble: str | None = None
+        self._retry_at = 0.0
+        self._prune_at = 0.0
+        self._write_failures = 0
+        self._is_synced = True
+        self._was_replaced = False
+        self._dropped: dict[int, int] = dict.fromkeys((int(each) for each in Severity), 0)
+        self._reports: list[OutboxReport] = []
+        # Alerts behind _edge are in memory, all of them; those before are in the file only.
+        # Microseconds of the clock as the first number: a file that was lost or not written does not repeat numbers.
+        self._edge = max(clock_ns() // 1000, 0)
+        if directory is not None:
+            self._attach(is_start=True)
+        self._edge = max(self._edge, self._last_in_file(), *self._known_cursors().values())
+        self._last = self._saved = self._edge
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that the first alert of this run takes: higher than any before."""
+        return self._last + 1
+
+    def register(self, sinks: Iterable[str]) -> None:
+        """The sinks of this run; call it once, before the first alert. One that is new begins with what comes next."""
+        with self._file_lock:
+            known = self._known_cursors()
+            beginning = 0 if self._was_replaced else self._last  # cursors that were lost: rather twice than never
+            with self._lock:
+                self._cursors = {sink: known.get(sink, beginning) for sink in sinks}
+                self._unsaved_cursors = set(self._cursors)
+            self._save(())
+
+    def append(self, alerts: Sequence[StoredAlert]) -> None:
+        """Commit alerts, in the order of their sequences, and then let the sinks see them. Never raises, never waits.
+
+        That is, it waits for the page cache, not for the disk.
+        """
+        if not alerts:
+            return
+        with self._file_lock:
+            now_ns = self._clock_ns()
+            self._save([Recent(alert, now_ns) for alert in alerts])
+            with self._changed:
+                self._recent.extend(alerts, now_ns)
+                self._last = alerts[-1].sequence
+                self._bound_memory()
+                self._changed.notify_all()
+
+    def read(self, sink: str, limit: int, max_bytes: int = READ_BYTES) -> list[StoredAlert]:
+        """The alerts behind the sink's cursor, oldest first: at most ``limit``, within ``max_bytes`` or just one."""
+        while True:
+            with self._lock:
+                cursor, edge, file = self._cursors[sink], self._edge, self._file
+                if file is None or cursor >= edge:
+                    return self._from_memory(sink, cursor, limit, max_bytes)
+            try:
+                found = file.read(cursor, edge, limit, max_bytes)
+            except OutboxFileError as error:
+                self._give_up(file, error)
+                continue
+            if found:
+                return found
+            with self._lock:
+                if self._edge == edge and self._file is file:
+                    return self._from_memory(sink, edge, limit, max_bytes)
+
+    def acknowledge(self, sink: str, sequence: int) -> None:
+        """The sink has everything up to ``sequence``."""
+        with self._lock:
+            if sequence > self._cursors[sink]:
+                self._cursors[sink] = sequence
+                self._unsaved_cursors.add(sink)
+
+    def wait(self, sink: str, timeout_seconds: float) -> bool:
+        """Wait until there may be something for the sink; ``False`` after the timeout. Returns at once when woken."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_woken or self._cursors[sink] < self._last, timeout_seconds)
+
+    def wake(self) -> None:
+        """From now on nobody waits any more: the end is near."""
+        with self._changed:
+            self._is_woken = True
+            self._changed.notify_all()
+
+    def tend(self) -> None:
+        """Upkeep, twice a second or so: cursors to the file, the file to the disk, old history away, mend troubles."""
+        with self._file_lock:
+            if self._file is not None and not self._file.is_in_place():
+                self._lost_file("moved", f"{self._file.path} was moved or removed; a new one takes its place")
+            if self._file is None and self._directory is not None and self._monotonic() >= self._retry_at:
+                self._attach()
+            if self._has_unsaved():
+                self._save(())
+            self._prune()
+            file, is_synced, self._is_synced = self._file, self._is_synced, True
+        if file is not None and not is_synced:
+            try:
+                file.checkpoint()
+            except OutboxFileError:  # the next commit meets it too, and reports it
+                self._is_synced = False
+
+    def close(self) -> None:
+        """Write what is to be written, and let another agent have the directory."""
+        with self._file_lock:
+            if self._file is None and self._directory is not None:
+                self._attach()  # the last chance of what is in memory alone
+            self._retry_at = 0.0
+            if self._has_unsaved():
+                self._save(())
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
+            if self._claim is not None:
+                self._claim.release()
+                self._claim = None
+
+    # What it says of itself ------------------------------------------------------------------------------------------
+
+    def take_reports(self) -> tuple[OutboxReport, ...]:
+        """What became known since the last call."""
+        with self._lock:
+            taken, self._reports = tuple(self._reports), []
+        return taken
+
+    def status(self) -> OutboxStatus:
+        """How it does."""
+        with self._lock:
+            file = self._file
+            is_on_disk = file is not None
+            return OutboxStatus(
+                alerts=file.count if file is not None else len(self._recent),
+                size_bytes=file.size_bytes if file is not None else self._recent.size_bytes,
+                limit_bytes=self._max_bytes if is_on_disk else self._memory_bytes,
+                dropped={_severity_name(severity): count for severity, count in sorted(self._dropped.items())},
+                write_failures=self._write_failures,
+                is_failing=self._directory is not None and self._trouble is not None,
+            )
+
+    def waiting(self, sink: str, min_severity: int) -> tuple[int, int | None]:
+        """How many alerts the sink still has to take, and when the oldest of them came in."""
+        with self._lock:
+            cursor, edge, file = self._cursors[sink], self._edge, self._file
+            recent = [each for each in self._recent.since(max(cursor, 0)) if each.alert.severity >= min_severity]
+        count, oldest_ns = 0, None
+        if file is not None and cursor < edge:
+            try:
+                count, oldest_ns = file.waiting(cursor, edge, min_severity)
+            except OutboxFileError:  # who reads it to deliver meets that too, and reports it
+                count, oldest_ns = 0, None
+        if oldest_ns is None and recent:
+            oldest_ns = recent[0].stored_ns
+        return count + len(recent), oldest_ns
+
+    def query(self, wanted: Query, limit: int) -> list[StoredAlert]:
+        """The newest alerts that are wanted, newest first; raises ``OutboxFileError``."""
+        with self._lock:
+            file = self._file
+            behind = self._saved if file is not None else 0
+            fresh = [each.alert for each in self._recent.since(behind) if _is_wanted(each.alert, wanted)]
+        older = file.query(wanted, limit) if file is not None else []
+        return [*reversed(fresh), *older][:limit]
+
+    # The file: _file_lock is held ------------------------------------------------------------------------------------
+
+    def _attach(self, *, is_start: bool = False) -> None:
+        """Open the file. Sinks that have alerts in it which they have not had go back to them."""
+        assert self._directory is not None
+        self._retry_at = self._monotonic() + REOPEN_SECONDS
+        try:
+            if self._claim is None:
+                self._claim = StateDirectory(self._directory)
+            file = self._opened(self._directory)
+        except StateUnavailable as error:
+            self._note_trouble("unavailable", str(error))
+            return
+        except ConfigError as error:
+            if is_start:
+                raise
+            self._note_trouble("refused", str(error))
+            return
+        except OutboxFileError as error:
+            self._note_trouble(error.trouble, str(error))
+            return
+        with self._changed:
+            self._file = file
+            self._saved = self._edge
+            self._retry_at = 0.0
+            self._note_trouble(None, "")
+            self._go_back(file)
+            self._changed.notify_all()
+
+    def _go_back(self, file: OutboxFile) -> None:
+        known = self._known_cursors()
+        for sink, cursor in self._cursors.items():
+            stored = self._left_at.get(sink, known.get(sink, 0 if self._was_replaced else cursor))
+            if stored < cursor and file.read(stored, self._edge, 1, 1):
+                self._cursors[sink] = stored
+        self._unsaved_cursors = set(self._cursors)
+
+    def _opened(self, directory: Path) -> OutboxFile:
+        try:
+            return OutboxFile(directory)
+        except OutboxFileError as error:
+            if error.trouble is not FileTrouble.CORRUPT:
+                raise
+            return self._replaced(directory, error)
+
+    def _replaced(self, directory: Path, why: OutboxFileError) -> OutboxFile:
+        """A new file in place of one that is no use, with what can be read of that."""
+        try:
+            set_aside(directory)
+        except OSError as error:
+            raise OutboxFileError(FileTrouble.IO, f"{why}; it cannot be set aside: {error.strerror}") from error
+        file = OutboxFile(directory)
+        cursors, batches = salvage(directory)
+        count = 0
+        try:
+            file.append((), cursors)
+            for batch in batches:
+                file.append(batch, {})
+                count += len(batch)
+        except OutboxFileError:
+            file.close()
+            raise
+        self._was_replaced = True
+        self._report(OutboxReport(FileTrouble.CORRUPT, f"{why}; set aside as {ASIDE_NAME}, {count} alerts were read"))
+        return file
+
+    def _save(self, fresh: Sequence[Recent], *, may_replace: bool = True) -> None:
+        """Commit what is not yet in the file, and ``fresh``, which nobody has seen yet."""
+        if self._file is None or (self._trouble is not None and self._monotonic() < self._retry_at):
+            return
+        with self._lock:
+            alerts = [*self._recent.since(self._saved), *fresh]
+            cursors = {sink: self._cursors[sink] for sink in self._unsaved_cursors}
+        try:
+            self._commit(self._file, alerts, cursors)
+        except OutboxFileError as error:
+            self._write_failures += 1
+            if error.trouble is FileTrouble.CORRUPT and may_replace:
+                self._give_up(self._file, error)
+                self._save(fresh, may_replace=False)
+                return
+            self._retry_at = self._monotonic() + RETRY_SECONDS
+            self._note_trouble(error.trouble, str(error))
+            return
+        self._is_synced = False
+        with self._lock:
+            self._note_trouble(None, "")
+            self._unsaved_cursors -= {sink for sink, sequence in cursors.items() if self._cursors[sink] == sequence}
+            if alerts:
+                self._saved = max(self._saved, alerts[-1].alert.sequence)
+
+    def _commit(self, file: OutboxFile, alerts: Sequence[Recent], cursors: dict[str, int]) -> None:
+        excess = file.size_bytes + sum(size_of(each.alert) for each in alerts) - self._max_bytes
+        if alerts and excess > 0:
+            lost = file.evict(max(excess, min(EVICT_BYTES, self._max_bytes // 8)), self._delivered())
+            self._note_dropped("full", f"more than {self._max_bytes} bytes of alerts", lost)
+        file.append(alerts, cursors)
+
+    def _prune(self) -> None:
+        if self._file is None or self._trouble is not None or self._monotonic() < self._prune_at:
+            return
+        self._prune_at = self._monotonic() + PRUNE_SECONDS
+        try:
+            while self._file.prune(self._clock_ns() - self._max_age_ns, self._delivered()):
+                self._is_synced = False
+        except OutboxFileError as error:
+            self._note_trouble(error.trouble, str(error))
+
+    def _give_up(self, file: OutboxFile, error: OutboxFileError) -> None:
+        """The file is no use: a new one if it is damaged, else none until it can be opened again."""
+        with self._file_lock:
+            if self._file is not file:
+                return  # somebody else was here before
+            self._lost_file(error.trouble, str(error))
+            if error.trouble is FileTrouble.CORRUPT:
+                assert self._directory is not None
+                try:
+                    replaced = self._replaced(self._directory, error)
+                except OutboxFileError as again:
+                    self._note_trouble(again.trouble, str(again))
+                    return
+                replaced.close()
+                self._attach()
+
+    def _lost_file(self, trouble: str, detail: str) -> None:
+        with self._lock:
+            file, self._file = self._file, None
+            self._retry_at = 0.0
+            if file is not None:
+                self._left_at = dict(self._cursors)
+            self._note_trouble(trouble, detail)
+        if file is not None:
+            file.close()
+
+    def _last_in_file(self) -> int:
+        return 0 if self._file is None else self._file.last_sequence
+
+    def _known_cursors(self) -> dict[str, int]:
+        if self._file is None:
+            return {}
+        try:
+            return self._file.cursors()
+        except OutboxFileError as error:
+            self._give_up(self._file, error)
+            return {}
+
+    # Memory: _lock is held, or taken ---------------------------------------------------------------------------------
+
+    def _from_memory(self, sink: str, after: int, limit: int, max_bytes: int) -> list[StoredAlert]:
+        found = self._recent.after(after, limit, max_bytes)
+        if not found:  # what was there has been dropped, if anything was
+            self.acknowledge(sink, self._last)
+        return found
+
+    def _delivered(self) -> int:
+        """What every sink has; without a sink, everything."""
+        with self._lock:
+            return min(self._cursors.values(), default=MAX_SEQUENCE)
+
+    def _has_unsaved(self) -> bool:
+        with self._lock:
+            return bool(self._unsaved_cursors) or self._saved < self._last
+
+    def _bound_memory(self) -> None:
+        """First what is in the file, then what every sink has, then the lowest severity."""
+        is_on_disk = self._file is not None
+        for until in (self._saved if is_on_disk else 0, self._delivered()):
+            last = self._recent.trim(until)
+            if last is not None:
+                self._edge = max(self._edge, last)
+        self._saved = max(self._saved, self._edge)
+        lost: dict[int, int] = {}
+        for alert in self._recent.evict():
+            lost[alert.severity] = lost.get(alert.severity, 0) + 1
+        self._note_dropped("memory_full", f"more than {self._memory_bytes} bytes of alerts in memory", lost)
+
+    def _note_dropped(self, reason: str, detail: str, lost: dict[int, int]) -> None:
+        if not lost:
+            return
+        with self._lock:
+            for severity, count in lost.items():
+                self._dropped[severity] = self._dropped.get(severity, 0) + count
+        what = ", ".join(f"{count} {_severity_name(severity)}" for severity, count in sorted(lost.items()))
+        self._report(OutboxReport(reason, f"{detail}: dropped {what}", sum(lost.values())))
+
+    def _note_trouble(self, trouble: str | None, detail: str) -> None:
+        """Remember what is wrong; a change of it is reported."""
+        with self._lock:
+            if trouble == self._trouble:
+                return
+            self._trouble = trouble
+            self._report(OutboxReport(trouble or "recovered", detail or "alerts are written to the disk again"))
+
+    def _report(self, report: OutboxReport) -> None:
+        """Reports wait for ``take_reports``; of too many the newest are joined, so that no count is lost."""
+        with self._lock:
+            if len(self._reports) < MAX_REPORTS:
+                self._reports.append(report)
+                return
+            last = self._reports[-1]
+            self._reports[-1] = OutboxReport(report.reason, report.detail, last.dropped + report.dropped)
+
+
+def _severity_name(severity: int) -> str:
+    try:
+        return Severity(severity).name.lower()
+    except ValueError:
+        return str(severity)
+
+
+def _is_wanted(alert: StoredAlert, wanted: Query) -> bool:
+    return (
+        (wanted.since_ns is None or alert.at_ns >= wanted.since_ns)
+        and (wanted.until_ns is None or alert.at_ns < wanted.until_ns)
+        and (wanted.min_severity is None or alert.severity >= wanted.min_severity)
+        and (wanted.rule is None or alert.rule_id == wanted.rule)
+        and (wanted.container is None or (alert.container_id or "").startswith(wanted.container))
+    )

@@ -1,0 +1,104 @@
+"""All that is between the core and the receivers, put together: alert path, outbox, delivery, sinks.
+
+Owned by the main thread; delivery has the threads (``agent.delivery``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from agent.alert_path import AlertPath
+from agent.config_schema import Config
+from agent.delivery import Delivery
+from agent.limits import AlertLimits
+from agent.outbox import Outbox
+from agent.redaction import Redactor
+from agent.report import Alert, AlertBuilder
+from agent.sinks.catalog import open_sinks
+from agent.sinks.file import FileSink
+
+
+class WayOut:
+    """Opened at the start: raises ``ConfigError`` where state directory or sinks cannot be as they are configured."""
+
+    def __init__(self, config: Config, on_gone: Callable[[], None]) -> None:
+        self._sinks = open_sinks(config)
+        self._outbox = Outbox(
+            None if config.state.directory is None else Path(config.state.directory),
+            max_bytes=config.state.max_bytes,
+            max_age_seconds=config.state.max_age_seconds,
+            clock_ns=time.time_ns,
+        )
+        self.delivery = Delivery(self._outbox, self._sinks, on_gone=on_gone)
+        self._redaction = config.output.redaction
+        self._rate_limit = config.output.rate_limit
+        self._path: AlertPath | None = None
+        self._log = structlog.get_logger("way_out")
+
+    @property
+    def first_sequence(self) -> int:
+        """The number of this run's first alert."""
+        return self._outbox.next_sequence
+
+    @property
+    def is_gone(self) -> bool:
+        """No sink will ever take anything again."""
+        return self.delivery.is_gone
+
+    def held_back(self) -> int:
+        """How many alerts the rate limit has replaced by a summary."""
+        return self._path.held_back if self._path is not None else 0
+
+    def start(self, builder: AlertBuilder) -> None:
+        """Begin to deliver; what was left by the run before goes first."""
+        rate = self._rate_limit
+        self._path = AlertPath(
+            self._outbox,
+            Redactor(self._redaction) if self._redaction.enabled else None,
+            AlertLimits(burst=rate.burst, per_minute=rate.per_minute) if rate.enabled else None,
+            builder.next_sequence,
+        )
+        self.note_troubles()
+        self.delivery.start()
+
+    def take(self, alert: Alert) -> None:
+        """An alert was raised."""
+        self._started().take(alert)
+
+    def swept(self, at_ns: int) -> None:
+        """Once a sweep: tell what the rate limit held back, and what the outbox met."""
+        self._started().tick(at_ns)
+        self.note_troubles()
+
+    def turned(self, *, is_idle: bool) -> None:
+        """Once for each event, when its alerts were taken: ``is_idle`` says that no other event waits."""
+        self._started().flush_if_due(is_idle=is_idle)
+
+    def reopen(self) -> None:
+        """SIGHUP: open files anew."""
+        for sink in self._sinks:
+            if isinstance(sink, FileSink):
+                sink.reopen()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Commit the rest, and deliver what can be delivered within the time."""
+        self._started().finish()
+        is_complete = self.delivery.stop(timeout_seconds)
+        self.note_troubles()
+        if not is_complete:
+            waiting = {each.name: each.waiting for each in self.delivery.sink_statuses() if each.waiting}
+            self._log.warning("alerts_wait_for_next_run", alerts=waiting)
+
+    def note_troubles(self) -> None:
+        """Log what the outbox met since the last time."""
+        for report in self._outbox.take_reports():
+            log = self._log.info if report.reason == "recovered" else self._log.warning
+            log("outbox", reason=report.reason, detail=report.detail, dropped=report.dropped)
+
+    def _started(self) -> AlertPath:
+        assert self._path is not None
+        return self._path

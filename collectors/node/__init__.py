@@ -1,0 +1,1 @@
+"""Readers of how the node itself is configured; ``reader`` puts them together."""

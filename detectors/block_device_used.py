@@ -1,0 +1,120 @@
+"""A container process holds a disk of the node open.
+
+Whoever reads the disk reads every file on it, below all permissions and namespaces, and whoever writes it plants one
+(debugfs(8) does both). The name of the device node means nothing: with CAP_MKNOD a container makes its own.
+
+*Fires on:* an open descriptor of a container process is one of the node's block devices, by its number. Critical when a
+file system of the host's own mount table lives on it, low when the bundle names that very device and no such file
+system does (a storage pod at its work), else high.
+"""
+
+from __future__ import annotations
+
+from collectors.device_numbers import major, minor, text
+from collectors.events import Exec, ProcessEvent, Seen
+from collectors.facts import Container, Declared, DescriptorKind, Unknown
+from detectors.base import (
+    ESCAPE_TO_HOST,
+    Blind,
+    Detector,
+    Family,
+    Finding,
+    Found,
+    NodeView,
+    Severity,
+    Technique,
+    Tier,
+    holder,
+)
+
+
+def check(event: ProcessEvent, view: NodeView) -> Found:
+    """Look the held block devices up among those of the host's mounts and of the bundle."""
+    held = holder(event.process, view)
+    if held is None or isinstance(held, Blind):
+        if held is not None:
+            yield held
+        return
+    devices = {each.rdev: each.target for each in held.descriptors if each.kind is DescriptorKind.BLOCK_DEVICE}
+    if not devices:
+        return
+    backing = _backing(view)
+    container = held.member.container
+    hosts = tuple(sorted(devices.keys() & backing))
+    if hosts:
+        severity, what = Severity.CRITICAL, "holds a disk open that file systems of the host live on"
+    elif all(_is_declared(rdev, container) for rdev in devices):
+        severity, what = Severity.LOW, "holds a block device open that it was given"
+    else:
+        severity, what = Severity.HIGH, "holds a block device of the node open"
+    yield Finding(
+        f"{what}: {', '.join(map(text, hosts or sorted(devices)))}",
+        container.id,
+        event.process.key,
+        evidence=(
+            ("devices", tuple(text(rdev) for rdev in sorted(devices))),
+            ("opened_as", tuple(devices[rdev] for rdev in sorted(devices))),
+            ("of_host_file_systems", tuple(map(text, hosts))),
+        ),
+        severity=severity,
+        inherited=True,
+    )
+
+
+def _backing(view: NodeView) -> frozenset[int]:
+    """The devices of the host's mounts, as far as its table is known, and of its root."""
+    namespace = view.host.namespaces.mnt
+    table = () if isinstance(namespace, Unknown) else view.mounts(namespace)
+    devices = frozenset(mount.device for mount in (() if isinstance(table, Unknown) else table))
+    root = view.host.root
+    return devices | (frozenset() if isinstance(root, Unknown) else {root.device})
+
+
+def _is_declared(rdev: int, container: Container) -> bool:
+    """A rule of the bundle names this very device."""
+    if not isinstance(container.declared, Declared):
+        return False
+    return any(
+        rule.allow and rule.kind == "b" and (rule.major, rule.minor) == (major(rdev), minor(rdev))
+        for rule in container.declared.device_rules
+    )
+
+
+DETECTOR = Detector(
+    id="HW-203",
+    name="block_device_used",
+    family=Family.TECHNIQUE,
+    severity=Severity.CRITICAL,
+    techniques=(
+        ESCAPE_TO_HOST,
+        Technique("T1006", "Direct Volume Access", "TA0005", "Defense Evasion"),
+    ),
+    wants=(Seen, Exec),
+    check=check,
+    weakest=Tier.POLL,
+    summary="A container process holds a block device of the node open.",
+    benign=(
+        "Storage pods (Ceph OSDs, raw block volumes) hold the device that they were given by number: low.",
+        (
+            "Privileged storage agents (smartctl exporters, CSI node plug-ins, multipath) open disks for a moment or "
+            "for good: told, with the severity of what the disk holds; make an exception for such workloads."
+        ),
+        "Loop devices and nbd of a privileged build machine: high, since others may be behind the number later.",
+    ),
+    misses=(
+        "A disk that is opened and closed again between two looks (ebpf).",
+        "A whole disk, or a physical volume, whose partition or logical volume holds the host's files: only high.",
+        "A mount of the device, which holds no descriptor: HW-112 tells of it.",
+        "The disk by another kind of device: SCSI generic and the like are HW-204's.",
+    ),
+    advice=(
+        "Take every file on that disk for read and changed: keys, tokens, cron, binaries; isolate the node.",
+        "Take the device, CAP_MKNOD and CAP_SYS_ADMIN from the workload; give it a file system instead.",
+        "A storage agent of yours: make an exception for its image.",
+    ),
+    references=(
+        "https://docs.kernel.org/admin-guide/devices.html",
+        "https://man7.org/linux/man-pages/man8/debugfs.8.html",
+        "https://attack.mitre.org/techniques/T1006/",
+    ),
+)

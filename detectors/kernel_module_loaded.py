@@ -1,0 +1,111 @@
+"""The kernel has loaded a module that is none of its own, or says that it is tainted by one.
+
+A module is code in the kernel: nothing confines it. A container with CAP_SYS_MODULE owns the node, and a rootkit that
+is loaded later stays when the container is gone. The kernel loads its own modules all day, for a file system or a
+device; those are installed for it and signed with it.
+
+*Fires on:* /proc/modules shows a module that is not installed for the running kernel (modules.dep, modules.builtin of
+the host), and that was not there when the agent started; or the kernel's taint gained one of the flags that a module
+sets (forced, out of tree, unsigned). Critical when a container may load modules, else high.
+"""
+
+from __future__ import annotations
+
+from collectors.capabilities import mask
+from collectors.events import KernelValue
+from collectors.facts import Unknown
+from detectors.base import (
+    ESCAPE_TO_HOST,
+    Blind,
+    Confidence,
+    Detector,
+    Family,
+    Finding,
+    Found,
+    NodeView,
+    Severity,
+    Technique,
+    Tier,
+    capable_containers,
+)
+
+MODULES = "foreign_modules"
+TAINT = "tainted"
+
+# Documentation/admin-guide/tainted-kernels.rst
+TAINTS = {1 << 1: "forced", 1 << 12: "out of tree", 1 << 13: "unsigned", 1 << 15: "live patch"}
+LOADERS = mask(("CAP_SYS_MODULE",))
+
+
+def check(event: KernelValue, view: NodeView) -> Found:
+    """Compare the list, or the taint, with the one before."""
+    if event.name not in {MODULES, TAINT}:
+        return
+    if isinstance(event.after, Unknown):
+        yield Blind(event.after.why)
+        return
+    if isinstance(event.before, Unknown):
+        return
+    if event.name == MODULES:
+        known = event.before.split(b"\n")
+        added: tuple[str | bytes, ...] = tuple(each for each in event.after.split(b"\n") if each and each not in known)
+        message = "the kernel has loaded a module that is not installed for it"
+    else:
+        gained = _taint(event.after) & ~_taint(event.before)
+        added = tuple(name for bit, name in TAINTS.items() if gained & bit)
+        message = f"the kernel is tainted by a module: {', '.join(map(str, added))}"
+    if added:
+        able = capable_containers(view, LOADERS)
+        yield Finding(
+            message,
+            able[0] if len(able) == 1 else None,
+            evidence=((event.name, added), ("containers_that_could", able)),
+            severity=Severity.CRITICAL if able else Severity.HIGH,
+            confidence=Confidence.LIKELY,
+        )
+
+
+def _taint(value: bytes) -> int:
+    return int(value) if value.isdigit() else 0
+
+
+DETECTOR = Detector(
+    id="HW-215",
+    name="kernel_module_loaded",
+    family=Family.TECHNIQUE,
+    severity=Severity.CRITICAL,
+    techniques=(
+        ESCAPE_TO_HOST,
+        Technique("T1547.006", "Kernel Modules and Extensions", "TA0003", "Persistence"),
+    ),
+    wants=(KernelValue,),
+    check=check,
+    weakest=Tier.POLL,
+    summary="A kernel module that is not installed for the running kernel was loaded, or the taint says so.",
+    benign=(
+        "modprobe of the kernel's own modules, by the kernel, by kube-proxy or by anybody else: they are installed.",
+        "dkms and vendors' packages install into the same tree; the taint that their modules set first is still told.",
+        (
+            "Driver containers (GPU operators, security agents) load modules of their own on purpose: told once when "
+            "they start; make an exception for the node or let the driver be installed."
+        ),
+        "What was loaded when the agent started is what the node is like.",
+    ),
+    misses=(
+        "A module that hides itself from /proc/modules before a sweep reads it; its taint stays.",
+        "A module of the kernel's own tree that is used for an exploit (HW-225, the ebpf tier).",
+        "A hostile module that bears the name of an installed one, on a kernel that is tainted already.",
+        "Who loaded it: the ebpf tier sees the call.",
+    ),
+    advice=(
+        "Ask whether somebody installed a driver; else the kernel is not yours any more: isolate the node.",
+        "Look at /sys/module/NAME and the kernel's log, keep a memory image, and build the node anew.",
+        "Take CAP_SYS_MODULE from every container, and set kernel.modules_disabled or require signatures.",
+    ),
+    references=(
+        "https://docs.kernel.org/admin-guide/tainted-kernels.html",
+        "https://man7.org/linux/man-pages/man5/modules.dep.5.html",
+        "https://man7.org/linux/man-pages/man2/init_module.2.html",
+        "https://attack.mitre.org/techniques/T1547/006/",
+    ),
+)

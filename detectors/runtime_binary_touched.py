@@ -1,0 +1,96 @@
+"""A container process holds an executable of the host's container runtime open.
+
+The runtime runs as root on the host, again and again. CVE-2019-5736 opened it through ``/proc/PID/exe`` of the
+runtime's own process in the container, waited for it to end, and wrote it: the next container start ran the attacker's
+code on the host. Whoever can hold runc, the shim or containerd open is one step from that.
+
+*Fires on:* an open descriptor of a container process is the file (device and inode) of one of the node's container
+runtimes. Critical when it stands on no mount of the process' table, which is how a container comes to it through
+/proc; medium when it comes with a mount that the container was given (a scanner with the host's ``/usr``).
+"""
+
+from __future__ import annotations
+
+from collectors.events import Exec, ProcessEvent, Seen
+from collectors.facts import Descriptor, DescriptorKind, Unknown
+from detectors.base import (
+    ESCAPE_TO_HOST,
+    Blind,
+    Detector,
+    Family,
+    Finding,
+    Found,
+    Holder,
+    NodeView,
+    Severity,
+    Technique,
+    Tier,
+    holder,
+)
+
+
+def check(event: ProcessEvent, view: NodeView) -> Found:
+    """Look for the runtimes' files among what the process holds."""
+    held = holder(event.process, view)
+    if held is None or isinstance(held, Blind):
+        if held is not None:
+            yield held
+        return
+    found = [
+        each
+        for each in held.descriptors
+        if each.kind is DescriptorKind.FILE and each.place.file in view.host.runtime_binaries
+    ]
+    if found:
+        is_given = all(_is_given(each, held) for each in found)
+        yield Finding(
+            "holds an executable of the host's container runtime open"
+            + (", through a mount that it was given" if is_given else ""),
+            held.member.container.id,
+            event.process.key,
+            evidence=(("files", tuple(dict.fromkeys(each.target for each in found))), ("given", is_given)),
+            severity=Severity.MEDIUM if is_given else Severity.CRITICAL,
+            inherited=True,
+        )
+
+
+def _is_given(descriptor: Descriptor, held: Holder) -> bool:
+    given = held.member.frame.given_mounts
+    return not isinstance(given, Unknown) and descriptor.place.mnt_id in given
+
+
+DETECTOR = Detector(
+    id="HW-221",
+    name="runtime_binary_touched",
+    family=Family.TECHNIQUE,
+    severity=Severity.CRITICAL,
+    techniques=(
+        ESCAPE_TO_HOST,
+        Technique("T1554", "Compromise Host Software Binary", "TA0003", "Persistence"),
+    ),
+    wants=(Seen, Exec),
+    check=check,
+    weakest=Tier.POLL,
+    summary="A container process holds the host's runc, shim, containerd or another runtime's executable open.",
+    benign=(
+        "The runtime's own process on its way into a container is becoming it, and not judged.",
+        "Scanners and backup pods that read the host's /usr through a mount they were given: medium while they do.",
+        "A container with a runtime of its own in its image (Docker in Docker): another file.",
+    ),
+    misses=(
+        "A descriptor that is opened, used and closed between two looks (ebpf).",
+        "A runtime that runs as a memfd copy of itself, as runc 1.1 and later do: its copy is another file.",
+        "Executables that were not recognised at start: outside the directories where distributions put runtimes.",
+        "The kubelet and CNI plug-ins (ebpf, HW-219).",
+    ),
+    advice=(
+        "Compare the runtime's executable with its package (rpm -V, dpkg -V) before the next container starts.",
+        "Update runc (1.0-rc7 and later clone themselves), and run the workload without root or in a user namespace.",
+        "A scanner of yours: make an exception for its image.",
+    ),
+    references=(
+        "https://nvd.nist.gov/vuln/detail/CVE-2019-5736",
+        "https://github.com/opencontainers/runc/security/advisories/GHSA-gxmr-w5mj-v8hh",
+        "https://attack.mitre.org/techniques/T1554/",
+    ),
+)

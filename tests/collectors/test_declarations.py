@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from collectors.declarations import allows_all_devices, allows_device, in_own_user_namespace, is_privileged
+from collectors.facts import DeclaredNamespace, DeviceRule, Unknown
+from tests.support import build
+
+NOT_SEEN = Unknown("not_read")
+
+
+def rules(*texts: str) -> tuple[DeviceRule, ...]:
+    """``+b 8:0 rw`` allows, ``-a`` denies."""
+    found = []
+    for text in texts:
+        kind, _, rest = text[1:].partition(" ")
+        numbers, _, access = rest.partition(" ")
+        major, minor = (None if each in {"", "*"} else int(each) for each in (numbers + ":").split(":")[:2])
+        found.append(DeviceRule(text[0] == "+", kind, major, minor, access or "rwm"))
+    return tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("texts", "device", "allowed"),
+    [
+        ((), ("b", 8, 0), False),
+        (("-a", "+b 8:0 rw"), ("b", 8, 0), True),
+        (("-a", "+b 8:0 rw"), ("b", 8, 1), False),
+        (("-a", "+b 8:* r"), ("b", 8, 1), True),
+        (("-a", "+b 8:* r"), ("b", None, None), False),
+        (("-a", "+b *:* m"), ("b", 8, 0), False),
+        (("+a",), ("c", 1, 1), True),
+        (("+a", "-c 1:1 rwm"), ("c", 1, 1), False),
+        (("+a", "-c 1:1 w"), ("c", 1, 1), True),
+        (("+b 8:0 rw", "-a"), ("b", 8, 0), False),
+        (("+c 1:1 rw",), ("b", 1, 1), False),
+    ],
+)
+def test_the_last_rule_that_covers_a_device_decides(
+    texts: tuple[str, ...], device: tuple[str, int | None, int | None], *, allowed: bool
+) -> None:
+    assert allows_device(build.declared(device_rules=rules(*texts)), *device) is allowed
+
+
+def test_all_devices_are_block_and_character_devices() -> None:
+    assert allows_all_devices(build.declared(device_rules=rules("+a")))
+    assert allows_all_devices(build.declared(device_rules=rules("+b *:* rw", "+c *:* rw")))
+    assert not allows_all_devices(build.declared(device_rules=rules("+b *:* rw")))
+
+
+def test_privileged_is_everything_that_the_node_has() -> None:
+    everything = {"seccomp": False, "device_rules": rules("+a")}
+    host = build.host_baseline(bounding=0xFF)
+    assert is_privileged(build.declared(capabilities=build.capabilities(0xFF), **everything), host)
+    assert not is_privileged(build.declared(capabilities=build.capabilities(0x7F), **everything), host)
+
+
+def test_the_first_process_tells_of_the_user_namespace_before_the_bundle_does() -> None:
+    host, plain = build.host_baseline(), build.declared()
+    apart = build.first_process(
+        confinement=build.confinement(namespaces=build.namespaces(user=build.own_user_namespace()))
+    )
+    own = build.declared(namespaces=(*plain.namespaces, DeclaredNamespace("user", None)))
+    joined = build.declared(namespaces=(*plain.namespaces, DeclaredNamespace("user", "/proc/1/ns/user")))
+    assert in_own_user_namespace(plain, apart, host)
+    assert not in_own_user_namespace(own, build.first_process(), host)
+    assert in_own_user_namespace(own, NOT_SEEN, host)
+    assert not in_own_user_namespace(plain, NOT_SEEN, host)
+    assert not in_own_user_namespace(joined, NOT_SEEN, host)

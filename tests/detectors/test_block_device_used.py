@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collectors.facts import DeviceRule
+from detectors.base import Finding, Severity
+from detectors.block_device_used import DETECTOR
+from tests.support import build, held
+from tests.support.view import run, seen, view_of
+
+OSD = DeviceRule(allow=True, kind="b", major=8, minor=16, access="rwm")
+
+
+def test_fires_when_a_disk_is_held_under_any_name() -> None:
+    task = held.holding(held.block(8, 16, target=b"/tmp/innocent"))
+    assert held.found(DETECTOR, member=build.member(task)) == [
+        Finding(
+            "holds a block device of the node open: 8:16",
+            build.container_id(),
+            task.key,
+            evidence=(("devices", ("8:16",)), ("opened_as", (b"/tmp/innocent",)), ("of_host_file_systems", ())),
+            severity=Severity.HIGH,
+            inherited=True,
+        )
+    ]
+
+
+def test_fires_as_critical_when_the_host_s_root_lives_on_it() -> None:
+    finding = held.one(DETECTOR, held.block(253, 1))
+    assert (finding.severity, dict(finding.evidence)["of_host_file_systems"]) == (Severity.CRITICAL, ("253:1",))
+
+
+def test_fires_as_critical_when_a_mount_of_the_host_lives_on_it_though_it_was_given() -> None:
+    container = build.container(declared=build.declared(device_rules=(OSD,)))
+    task = held.holding(held.block(8, 16))
+    view = view_of(build.member(task, container=container))
+    view.tables[build.HOST_MNT] = (build.mount(40, b"/data", device=0x0810),)
+    (finding,) = run(DETECTOR, seen(task), view)
+    assert isinstance(finding, Finding)
+    assert finding.severity is Severity.CRITICAL
+
+
+def test_fires_as_low_when_it_was_given_by_number() -> None:
+    container = build.container(declared=build.declared(device_rules=(OSD,)))
+    member = build.member(held.holding(held.block(8, 16)), container=container)
+    assert held.one(DETECTOR, member=member).severity is Severity.LOW
+
+
+def test_silent_when_none_is_held() -> None:
+    assert held.found(DETECTOR, held.character(1, 3), held.namespace("mnt", 5)) == []
+
+
+def test_blind_when_something_is_not_known() -> None:
+    assert held.blind_cases(DETECTOR) == held.blind_answers()
