@@ -375,8 +375,7 @@ class Observer:
             owner = self._registry.owner(cgroups)
             told = before.told if before is not None else None
             runs_new = is_exec or told is None or told.image_mark != process.image_mark
-            is_moved = told is not None and told.confinement.cgroups != cgroups
-            if before is None or is_moved or (owner is not None and (runs_new or before.container_id is None)):
+            if before is None or (owner is not None and (runs_new or before.container_id is None)):
                 container = self._registry.notice(cgroups, process.key.pid)
                 if container is not None:
                     self._emit(ContainerSeen(at_ns, container))
