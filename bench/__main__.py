@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import latency, process_events, running_agent, sweep
+from bench import ebpf, latency, memory, outbox, process_events, running_agent, sinks, sweep
 
-for benchmark in (sweep, process_events, running_agent, latency):
+for benchmark in (sweep, process_events, running_agent, latency, memory, ebpf, outbox, sinks):
     benchmark.main()

@@ -33,7 +33,7 @@ def crowd(size: int, *, in_container: bool) -> Iterator[list[int]]:
         os.killpg(leader.pid, signal.SIGKILL)
         leader.wait()
         if cgroup is not None:
-            _remove(cgroup)
+            remove_cgroup(cgroup)
 
 
 def _make_cgroup() -> Path:
@@ -47,7 +47,8 @@ def _enter(cgroup: Path) -> None:
     (cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
 
-def _remove(cgroup: Path) -> None:
+def remove_cgroup(cgroup: Path) -> None:
+    """Once its last process has been reaped."""
     for _ in range(50):
         with contextlib.suppress(OSError):
             cgroup.rmdir()
