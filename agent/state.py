@@ -270,8 +270,8 @@ class NodeState:
         elif process.observed_ns < record.process.observed_ns:
             return
         else:
-            if record.container_id is None and process.parent_pid != record.process.parent_pid:
-                record.parent = self._records.get(process.parent_pid)  # who sent it in has gone, the shim has it now
+            if process.parent_pid != record.process.parent_pid:
+                self._reparented(record, process.parent_pid)
             record.previous, record.process = record.process, process
         if record.container_id is None:
             self._join(record)
@@ -305,6 +305,14 @@ class NodeState:
         elif (owner := self._owner(record.process)) is not None:
             self._belong(record, owner, by_lineage=False)
             self._note_sender(record, owner)
+
+    def _reparented(self, record: Record, parent_pid: int) -> None:
+        """Who sent it in has ended; whoever has it now is its shim, and will send more into the same container."""
+        parent = self._records.get(parent_pid)
+        if record.container_id is None:
+            record.parent = parent
+        elif not record.by_lineage and parent is not None and parent.container_id is None:
+            self._senders.setdefault(parent_pid, set()).add(record.container_id)
 
     def _sent_into(self, record: Record) -> str | None:
         """The container whose mount namespace the task has, if its parent has sent others into that one: a shim.

@@ -10,7 +10,7 @@ from tests.support.stage import INFO, Act, CannotHereError, Stage
 
 pytestmark = pytest.mark.live
 
-DECLARED = ("HW-302", "HW-303")
+EXPOSURE = "HW-3"  # what a control was given to do its work with is told, and is no alarm
 # Alerts that are about one process; the others are about a container and its mounts, whoever made them.
 OF_A_PROCESS = frozenset(f"HW-{number}" for number in (101, 102, 103, 104, 105, 106, 110, 111, 114, 115, 208, 222, 223))
 ESCAPES = [
@@ -44,5 +44,9 @@ def test_silent_on(agent: RunningAgent, act: Act, stage: Stage) -> None:
     mark = agent.mark()
     with act.perform(stage):
         agent.settle()
-    said = [alert for alert in agent.alerts_since(mark) if severity(alert) > INFO and rule_of(alert) not in DECLARED]
+    said = [
+        alert
+        for alert in agent.alerts_since(mark)
+        if severity(alert) > INFO and not rule_of(alert).startswith(EXPOSURE)
+    ]
     assert not said, "\n".join(shown(alert) for alert in said)

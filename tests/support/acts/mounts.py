@@ -146,7 +146,10 @@ def unmasked(point: str) -> Callable[[Stage], AbstractContextManager[Outcome]]:
 
 @contextmanager
 def propagate_to_host(stage: Stage) -> Iterator[Outcome]:
-    """A mount below a bidirectional volume appears in the host's mount table too."""
+    """A window into the kernel, mounted below a bidirectional volume, appears in the host's mount table too.
+
+    A file system of its own would be what storage plug-ins declare such a volume for.
+    """
     with host_directory() as volume:
         run_on_host("mount", "--bind", str(volume), str(volume))
         try:
@@ -154,7 +157,7 @@ def propagate_to_host(stage: Stage) -> Iterator[Outcome]:
             (volume / "below").mkdir()
             with stage.capable("-v", f"{volume}:/shared:rshared") as container:
                 stage.let_it_be_seen()
-                stage.shell(container, "mount -t tmpfs none /shared/below")
+                stage.shell(container, "mount -t proc none /shared/below")
                 require(_row("self", f"{volume}/below"), "the mount does not show in the host's table")
                 yield Outcome(container.id, text=f"{volume}/below")
         finally:
