@@ -200,7 +200,9 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     sensor: Annotated[
         Literal["auto", "ebpf", "netlink", "poll"],
-        Meta(description="The sensor tier; `auto` takes the best one that the node allows."),
+        Meta(
+            description="The sensor tier; `auto` is `netlink` where the node allows it, else `poll`. `ebpf`: on trial."
+        ),
     ] = "auto"
     sweep: SweepConfig = SweepConfig()
     ebpf: EbpfConfig = EbpfConfig()

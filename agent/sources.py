@@ -82,15 +82,12 @@ class Sources:
         wanted = self._config.sensor
         if wanted == "poll":
             return SensorChoice(Tier.POLL, "the configuration asks for it")
-        without = ""
-        if wanted in {"auto", "ebpf"}:
+        if wanted == "ebpf":
             try:
                 return self._choose_ebpf()
             except CollectorError as error:
-                if wanted == "ebpf":
-                    raise ConfigError("", None, "sensor", f"ebpf is not to be had here: {error}") from error
-                without = f"ebpf is not to be had here: {error}"
-        return self._choose_netlink(wanted, without)
+                raise ConfigError("", None, "sensor", f"ebpf is not to be had here: {error}") from error
+        return self._choose_netlink(wanted)
 
     def _choose_ebpf(self) -> SensorChoice:
         """Load the eBPF programs; the task iterator is the sweep then. Raises a ``CollectorError``."""
@@ -112,9 +109,9 @@ class Sources:
             cpu_ns=time.thread_time_ns,
             full_every=self._config.sweep.full_every,
         )
-        return SensorChoice(Tier.EBPF, f"the best tier there is; {source.way}")
+        return SensorChoice(Tier.EBPF, f"the configuration asks for it; {source.way}")
 
-    def _choose_netlink(self, wanted: str, without: str) -> SensorChoice:
+    def _choose_netlink(self, wanted: str) -> SensorChoice:
         """Open the process connector, or say why there is only polling."""
         connector = ConnectorSource(
             self._collectors.observer,
@@ -127,11 +124,13 @@ class Sources:
         except CollectorError as error:
             if wanted == "netlink":
                 raise ConfigError("", None, "sensor", f"netlink is not to be had here: {error}") from error
-            return SensorChoice(Tier.POLL, f"{without}; netlink is not to be had here: {error}")
+            return SensorChoice(Tier.POLL, f"netlink is not to be had here: {error}")
         self._connector = connector
         if wanted == "netlink":
             return SensorChoice(Tier.NETLINK, "the configuration asks for it")
-        return SensorChoice(Tier.NETLINK, without)
+        return SensorChoice(
+            Tier.NETLINK, "the best tier that is ready for every node; `sensor: ebpf` sees more, on trial"
+        )
 
     def watch_over(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
         """Run another thread of the agent under the same care, from ``start`` to ``stop``."""

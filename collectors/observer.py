@@ -339,8 +339,8 @@ class Observer:
         told = before.told if before is not None else None
         if wanted:
             process = self._mounts.with_notable_descriptors(process)
-        elif told is not None and not isinstance(told.descriptors, Unknown):
-            process = replace(process, descriptors=told.descriptors)
+        elif told is not None and not isinstance(told.descriptors, Unknown) and told.image_mark == process.image_mark:
+            process = replace(process, descriptors=told.descriptors)  # an exec closes what is close-on-exec
         namespace = self._mounts.own_namespace(process) if container_id is not None else None
         if before is None and namespace is not None:
             self._mounts.watch(namespace, process.key, container_id)
