@@ -27,6 +27,7 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = 0x00020000, 0x04000000, 
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 CGROUP_ROOTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/systemd")
 END_SECONDS = 5.0
+PARENT_CGROUP = "hullwatch-selftest"
 
 
 class SelftestError(Exception):
@@ -85,6 +86,7 @@ class ThrowawayContainer:
             self._end(self._process)
         for cgroup in self._cgroups:
             _remove_cgroup(cgroup)
+        _remove_empty_parents()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _end(self, process: subprocess.Popen[str]) -> None:
@@ -108,7 +110,7 @@ class ThrowawayContainer:
         """
         for root in CGROUP_ROOTS:
             if os.access(f"{root}/cgroup.procs", os.W_OK):
-                cgroup = Path(root, "hullwatch-selftest", self.id)
+                cgroup = Path(root, PARENT_CGROUP, self.id)
                 cgroup.mkdir(parents=True)
                 self._cgroups.append(cgroup)
                 break
@@ -169,7 +171,7 @@ class ThrowawayContainer:
                 ),
             ],
             "linux": {
-                "cgroupsPath": f"/hullwatch-selftest/{self.id}",
+                "cgroupsPath": f"/{PARENT_CGROUP}/{self.id}",
                 "namespaces": [{"type": kind} for kind in ("mount", "network", "ipc", "uts")],
             },
         }
@@ -196,5 +198,10 @@ def _remove_cgroup(cgroup: Path) -> None:
             time.sleep(0.1)
         else:
             break
-    with contextlib.suppress(OSError):
-        cgroup.parent.rmdir()
+
+
+def _remove_empty_parents() -> None:
+    """The runtime removes the container's own cgroups; what was made for them above goes with the last one."""
+    for root in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")):
+        with contextlib.suppress(OSError):
+            (root / PARENT_CGROUP).rmdir()
