@@ -126,7 +126,7 @@ def test_parses_the_same_owner_when_the_container_makes_fake_child_cgroups(
         f"/system.slice/docker-{A}.scope\n",
         f"/system.slice/docker-{A}.service",
         "/docker/buildkit/0q5yx3hvt1jv5cxkdu0vqmmf",
-        f"/process_api/{STATIC}",
+        f"/supervisor/{STATIC}",
         f"/machine.slice/machine-libpod_pod_{B}.slice",
     ],
 )

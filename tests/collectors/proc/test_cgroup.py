@@ -42,10 +42,10 @@ def test_parses_one_line(line: bytes, expected: CgroupMembership) -> None:
 
 
 def test_parses_a_hybrid_of_both_versions_in_the_kernels_order() -> None:
-    data = b"9:name=systemd:/\n4:memory:/process_api/d57f\n0::/\n"
+    data = b"9:name=systemd:/\n4:memory:/supervisor/d57f\n0::/\n"
     assert parse_cgroup(data) == (
         CgroupMembership(9, b"name=systemd", b"/"),
-        CgroupMembership(4, b"memory", b"/process_api/d57f"),
+        CgroupMembership(4, b"memory", b"/supervisor/d57f"),
         CgroupMembership(0, b"", b"/"),
     )
 

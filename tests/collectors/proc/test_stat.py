@@ -13,7 +13,7 @@ from collectors.proc.stat import Stat, parse_stat, read_stat
 from tests.support.proctree import build_tree, stat_line
 
 CAPTURED = (
-    b"1 (process_api) S 0 0 0 0 -1 4194560 39575 411169 0 155 63 252 666 430 10 -10 13 0 22 52133888 4830 "
+    b"1 (supervisor) S 0 0 0 0 -1 4194560 39575 411169 0 155 63 252 666 430 10 -10 13 0 22 52133888 4830 "
     b"18446744073709551615 1 1 0 0 0 0 0 4096 1256 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 )
 CAPTURED_KTHREADD = (
@@ -24,7 +24,7 @@ CAPTURED_KTHREADD = (
 
 def test_parses_a_process_whose_addresses_are_hidden() -> None:
     assert parse_stat(CAPTURED) == Stat(
-        1, b"process_api", b"S", 0, 4194560, 13, 22, Unknown("denied: proc/stat hides addresses")
+        1, b"supervisor", b"S", 0, 4194560, 13, 22, Unknown("denied: proc/stat hides addresses")
     )
 
 
@@ -75,7 +75,7 @@ def test_refuses_what_the_kernel_does_not_write(line: bytes) -> None:
         parse_stat(line)
 
 
-@given(st.binary(max_size=300) | st.binary(max_size=40).map(lambda name: CAPTURED.replace(b"process_api", name)))
+@given(st.binary(max_size=300) | st.binary(max_size=40).map(lambda name: CAPTURED.replace(b"supervisor", name)))
 def test_refuses_any_bytes_with_malformed_only(data: bytes) -> None:
     try:
         parse_stat(data)
