@@ -304,15 +304,15 @@ class NodeState:
             self._belong(record, sent, by_lineage=self._owner(record.process) != sent)
         elif (owner := self._owner(record.process)) is not None:
             self._belong(record, owner, by_lineage=False)
-            self._note_sender(record, owner)
+            self._note_sender(record.parent, owner)
 
     def _reparented(self, record: Record, parent_pid: int) -> None:
         """Who sent it in has ended; whoever has it now is its shim, and will send more into the same container."""
         parent = self._records.get(parent_pid)
         if record.container_id is None:
             record.parent = parent
-        elif not record.by_lineage and parent is not None and parent.container_id is None:
-            self._senders.setdefault(parent_pid, set()).add(record.container_id)
+        elif not record.by_lineage:
+            self._note_sender(parent, record.container_id)
 
     def _sent_into(self, record: Record) -> str | None:
         """The container whose mount namespace the task has, if its parent has sent others into that one: a shim.
@@ -330,10 +330,11 @@ class NodeState:
                     return container_id
         return None
 
-    def _note_sender(self, record: Record, container_id: str) -> None:
-        if record.parent is None or record.parent.container_id is not None:
+    def _note_sender(self, sender: Record | None, container_id: str) -> None:
+        """Remember who has a child in a container without being in one; the oldest is forgotten."""
+        if sender is None or sender.container_id is not None:
             return
-        self._senders.setdefault(record.parent.process.key.pid, set()).add(container_id)
+        self._senders.setdefault(sender.process.key.pid, set()).add(container_id)
         if len(self._senders) > MAX_SENDERS:
             del self._senders[next(iter(self._senders))]
 

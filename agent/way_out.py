@@ -34,10 +34,11 @@ class WayOut:
         self._emit = emit
         self._failing_since: dict[str, int] = {}
         self._told: set[str] = set()
-        self._heartbeat = Heartbeat(None if config.state.directory is None else Path(config.state.directory))
+        directory = None if config.state.directory is None else Path(config.state.directory)
+        self._heartbeat = Heartbeat(directory)
         self._sinks = open_sinks(config)
         self._outbox = Outbox(
-            None if config.state.directory is None else Path(config.state.directory),
+            directory,
             max_bytes=config.state.max_bytes,
             max_age_seconds=config.state.max_age_seconds,
             clock_ns=time.time_ns,
