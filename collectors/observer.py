@@ -342,7 +342,7 @@ class Observer:
         elif told is not None and not isinstance(told.descriptors, Unknown) and told.image_mark == process.image_mark:
             process = replace(process, descriptors=told.descriptors)  # an exec closes what is close-on-exec
         namespace = self._mounts.own_namespace(process) if container_id is not None else None
-        if before is None and namespace is not None:
+        if namespace is not None:  # at every look: whoever it was watched through may have ended, or stood elsewhere
             self._mounts.watch(namespace, process.key, container_id)
         self._remember(Tracked(process.key, told, container_id, namespace), at_ns)
         return process
