@@ -245,8 +245,9 @@ class Observer:
             if process is None:
                 return None
             tracked = self._tracked.get(pid if tid is None else tid)
-            if tracked is None or tracked.told is None or not _same(tracked.told, process):
-                self._tell(Seen(at_ns, process))
+            told = tracked.told if tracked is not None else None
+            if told is None or not _same(told, process):
+                self._tell(Seen(at_ns, process if told is None else _sharing(process, told)))
             return self._tracked.get(pid if tid is None else tid)
 
     def refresh_containers(self) -> None:
@@ -430,6 +431,20 @@ class Observer:
 
     def _ticks(self, at_ns: int) -> int:
         return (at_ns - self._host.boot_time_ns) * self._host.ticks_per_second // 1_000_000_000
+
+
+def _sharing(process: Process, told: Process) -> Process:
+    """The same value, with those parts that did not change in memory once: both are kept."""
+    if process.key != told.key:
+        return process
+    return replace(
+        process,
+        key=told.key,
+        arguments=told.arguments if told.arguments == process.arguments else process.arguments,
+        executable=told.executable if told.executable == process.executable else process.executable,
+        confinement=told.confinement if told.confinement == process.confinement else process.confinement,
+        image_mark=told.image_mark if told.image_mark == process.image_mark else process.image_mark,
+    )
 
 
 def _same(a: Process, b: Process) -> bool:
