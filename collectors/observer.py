@@ -405,7 +405,7 @@ class Observer:
 
     def _has_threads(self, pid: int) -> bool:
         try:
-            return len(self._reader.thread_ids(pid)) > 1
+            return self._reader.has_threads(pid)
         except CollectorError:
             return False
 
