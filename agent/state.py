@@ -397,13 +397,18 @@ class NodeState:
     def _first_entered(self, state: ContainerState, record: Record, at_ns: int, *, is_exact: bool) -> None:
         """From now on the container's members can be compared; what came before is judged (again)."""
         state.first = record.entry
-        namespace = record.process.confinement.namespaces.mnt
+        table = self._begin_past(record)
+        if table is not None and is_exact:
+            state.mounts_at_start = table.event.mounts
+        self._pend(state, at_ns)
+
+    def _begin_past(self, first: Record) -> MountState | None:
+        """The table of a first process: what it was like while the runtime built it is nobody's past."""
+        namespace = first.process.confinement.namespaces.mnt
         table = self._mounts.get(namespace) if isinstance(namespace, int) else None
         if table is not None:
-            table.before = None  # what it was like while the runtime built it is nobody's past
-            if is_exact:
-                state.mounts_at_start = table.event.mounts
-        self._pend(state, at_ns)
+            table.before = None
+        return table
 
     def _pend(self, state: ContainerState, at_ns: int) -> None:
         """Have a container, its mount table and its processes judged again."""
@@ -485,6 +490,7 @@ class NodeState:
             record = self._records.get(container.first_pid or 0)
             if record is not None and record.container_id == container.id and record.entry is not None:
                 state.first = record.entry
+                self._begin_past(record)
                 self._pend(state, at_ns)
 
     def _container_gone(self, container_id: str) -> None:

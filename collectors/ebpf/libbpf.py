@@ -26,6 +26,7 @@ LIBRARY = "libbpf.so.1"
 
 _LINE_BYTES = 4096
 _KEPT_LINES = 6
+_READ_BYTES = 1 << 20
 _DETAIL_CHARACTERS = 400
 _WARNING = 0  # enum libbpf_print_level
 _Pointer = ctypes.c_void_p
@@ -56,6 +57,7 @@ _FUNCTIONS: tuple[tuple[str, type, tuple[type, ...]], ...] = (
     ("bpf_map__value_size", ctypes.c_uint32, (_Pointer,)),
     ("bpf_map_update_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64)),
     ("bpf_map_lookup_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)),
+    ("bpf_map_delete_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p)),
     ("ring_buffer__new", _Pointer, (ctypes.c_int, _Sample, _Pointer, _Pointer)),
     ("ring_buffer__epoll_fd", ctypes.c_int, (_Pointer,)),
     ("ring_buffer__consume", ctypes.c_int, (_Pointer,)),
@@ -153,6 +155,23 @@ class BpfMap(NamedTuple):
         library = load_library()
         library.number(f"map {self.name}", library.call.bpf_map_update_elem(self.fd, key, value, 0))
 
+    def read(self, key: bytes) -> bytes | None:
+        """A value of a table that is not per CPU; ``None`` where the key has none."""
+        library = load_library()
+        buffer = ctypes.create_string_buffer(self.value_bytes)
+        result = library.call.bpf_map_lookup_elem(self.fd, key, buffer)
+        if result == -errno.ENOENT:
+            return None
+        library.number(f"map {self.name}", result)
+        return buffer.raw
+
+    def delete(self, key: bytes) -> None:
+        """Take a value away, if it is there."""
+        library = load_library()
+        result = library.call.bpf_map_delete_elem(self.fd, key)
+        if result != -errno.ENOENT:
+            library.number(f"map {self.name}", result)
+
     def read_sum(self, index: int, cpus: int) -> int:
         """The sum over all CPUs of a counter of a per-CPU array."""
         library = load_library()
@@ -215,8 +234,18 @@ class BpfObject:
         """How many links hold."""
         return len(self._links)
 
-    def open_iterator(self, name: str) -> int:
-        """A descriptor that gives one pass of an iterator when it is read; the caller closes it."""
+    def read_iterator(self, name: str) -> bytes:
+        """One pass of an iterator: all that its program wrote."""
+        descriptor = self._open_iterator(name)
+        try:
+            parts = []
+            while part := os.read(descriptor, _READ_BYTES):
+                parts.append(part)
+        finally:
+            os.close(descriptor)
+        return b"".join(parts)
+
+    def _open_iterator(self, name: str) -> int:
         link = self._iterators.get(name)
         if link is None:
             made = self._library.call.bpf_program__attach_iter(self._programs[name], None)

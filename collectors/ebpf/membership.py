@@ -6,7 +6,8 @@ task that user space never heard of is known by its mark when it does something 
 have ended and its cgroup is another one.
 
 Concurrency: the sensor's thread and the sweep's thread; one lock. Bounded by the tasks that live: a session is
-forgotten when a sweep finds no task that bears its mark.
+forgotten when the kernel, which counts who bears its mark, says that nobody is left. Where that word was lost, a sweep
+that finds no bearer says it.
 """
 
 from __future__ import annotations
@@ -72,15 +73,20 @@ class Memberships:
             if session is not None:
                 self._of_task[key] = session
 
-    def must_linger(self, key: ProcessKey) -> bool:
-        """A task ended. The root of a session stays known as long as descendants may live: their entry is its."""
+    def ended(self, key: ProcessKey) -> Session | None:
+        """A task ended; the session whose root it was, which stays known while descendants live: their entry is its."""
         with self._lock:
             self._of_task.pop(key, None)
             session = self._of_root.get(key)
-            if session is None:
-                return False
-            session.has_ended = True
-            return True
+            if session is not None:
+                session.has_ended = True
+            return session
+
+    def forget(self, number: int) -> ProcessKey | None:
+        """Nobody bears this mark any more; the root of the session, if it lingered."""
+        with self._lock:
+            session = self._sessions.get(number)
+            return self._forget(session) if session is not None else None
 
     def begin_sweep(self) -> None:
         """What is new from here on may be missing in the rows."""
@@ -88,12 +94,15 @@ class Memberships:
             for session in self._sessions.values():
                 session.is_new = False
 
-    def release(self, living: Collection[int]) -> tuple[ProcessKey, ...]:
-        """After a sweep that saw these marks: forgets the other sessions; their roots, where they lingered."""
+    def unseen(self, living: Collection[int]) -> tuple[int, ...]:
+        """After a sweep that saw these marks: the other sessions that were there when it began."""
         with self._lock:
-            over = [each for each in self._sessions.values() if each.number not in living and not each.is_new]
-            for session in over:
-                del self._sessions[session.number]
-            used = {each.container_id for each in self._sessions.values()}
-            self._scopes = {name: scope for name, scope in self._scopes.items() if name in used}
-            return tuple(each.root for each in over if each.has_ended)
+            return tuple(each.number for each in self._sessions.values() if each.number not in living and not each.is_new)
+
+    def _forget(self, session: Session) -> ProcessKey | None:
+        del self._sessions[session.number]
+        del self._of_root[session.root]
+        self._of_task = {key: each for key, each in self._of_task.items() if each is not session}
+        if not any(each.container_id == session.container_id for each in self._sessions.values()):
+            del self._scopes[session.container_id]
+        return session.root if session.has_ended else None

@@ -12,12 +12,14 @@ of is introduced first, by its parents where they live, else by the root of the 
 from __future__ import annotations
 
 import functools
+import os
 import select
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from collectors.ebpf.calls import Call, Effect, calls_by_number
@@ -27,12 +29,14 @@ from collectors.ebpf.membership import Memberships
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
     FLAG_CANDIDATE,
+    FLAG_LAST,
     KIND_EXEC,
     KIND_REFUSED,
     CgroupRecord,
     ExitRecord,
     TaskRecord,
     decode,
+    decode_cgroup_rows,
 )
 from collectors.errors import CollectorError, Malformed, Unsupported
 from collectors.events import (
@@ -55,13 +59,17 @@ OBJECT = Path(__file__).with_name("sensor.bpf.o")
 BTF = Path("/sys/kernel/btf/vmlinux")
 
 _TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move")
+_MAPS = ("ring", "calls", "counters", "settings", "files", "sessions")
 _ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
+_OWN_PID = os.getpid()
 _MAX_PARENTS = 16
 _REMEASURE_NS = 10_000_000_000
 _MAX_FILES = 8192
 _VERDICT = struct.Struct("<7Q")
 _FILE_KEY = struct.Struct("<QQIIII")
-_SETTINGS = struct.Struct("<II")
+_SETTINGS = struct.Struct("<4I")
+_MARK = struct.Struct("<I")
+_NAMING_PAUSE_NS = 100_000_000
 _EVENTS: dict[Effect, type[ProcessEvent]] = {
     Effect.NAMESPACES: NamespaceChange,
     Effect.ROOT: RootChange,
@@ -133,6 +141,10 @@ class EbpfSource:
         self._offset_ns = wall_minus_boot_ns()
         self._measured_at_ns = 0
         self._host_generation = 0
+        self._naming_pass = 0
+        self._named_at_ns = 0
+        self._settings_lock = threading.Lock()
+        self._marking = threading.Lock()  # who is marked, and which session is over, is one decision at a time
         self._lost_told = 0
 
     # Starting and stopping ------------------------------------------------------------------------------------------
@@ -146,7 +158,7 @@ class EbpfSource:
         try:
             opened.resize("ring", self._ring_bytes)
             opened.load()
-            self._maps = {name: opened.map(name) for name in ("ring", "calls", "counters", "settings", "files")}
+            self._maps = {name: opened.map(name) for name in _MAPS}
             for number, call in self._calls.items():
                 self._maps["calls"].update(number.to_bytes(4, "little"), call.meaning.to_bytes(4, "little"))
             self._ring = RingBuffer(self._maps["ring"], self._take)
@@ -157,6 +169,7 @@ class EbpfSource:
             opened.close()
             raise
         self._object = opened
+        self._name_cgroups()
 
     def run(self) -> None:
         """Read until ``stop``; may be run again after it raised."""
@@ -204,11 +217,11 @@ class EbpfSource:
         """How records become processes."""
         return self._naming
 
-    def open_iterator(self) -> int:
-        """A descriptor that gives one row for each task of the node; the caller closes it."""
+    def read_tasks(self) -> bytes:
+        """One row for each task of the node, threads too, as the kernel holds it now."""
         if self._object is None:
             raise Unsupported(SOURCE, "the sensor is closed")
-        return self._object.open_iterator("each_task")
+        return self._object.read_iterator("each_task")
 
     def kernel_counts(self) -> dict[str, int]:
         """What the programs have seen, told and lost since they were loaded."""
@@ -225,6 +238,10 @@ class EbpfSource:
 
     def judge(self, record: TaskRecord, tracked: Tracked) -> None:
         """Tell the kernel what a task is, so that it need not ask again, and whose mark its children inherit."""
+        with self._marking:
+            self._judge(record, tracked)
+
+    def _judge(self, record: TaskRecord, tracked: Tracked) -> None:
         header, vector = record.header, record.vector
         session = scope = 0
         if tracked.container_id is not None:
@@ -248,8 +265,10 @@ class EbpfSource:
             self._object.run("judge", verdict)
 
     def learn(self, record: TaskRecord, process: Process) -> None:
-        """Compare what the kernel sent with what /proc shows of the same task: names of cgroups, numbers of files."""
-        self.names.learn(record.cgroups, process.confinement.cgroups)
+        """Compare what the kernel sent with what /proc shows of the same task: which hierarchies, numbers of files."""
+        self.names.lay_out(process.confinement.cgroups)
+        if process.key.pid == _OWN_PID:
+            self.names.stand_at(record.cgroups, process.confinement.cgroups)
         shown = as_process(record, 0, self._naming._replace(file=lambda file: file))
         pairs = (
             (shown.confinement.root, process.confinement.root),
@@ -297,9 +316,30 @@ class EbpfSource:
 
     def _exited(self, record: ExitRecord) -> None:
         header = record.header
-        key = as_key(header.start_ns, header.tid, self._naming.ticks_per_second)
-        if not self.memberships.must_linger(key):
-            self._observer.ended(key, self._at(header.boot_ns))
+        at_ns = self._at(header.boot_ns)
+        self.ended(as_key(header.start_ns, header.tid, self._naming.ticks_per_second), at_ns)
+        if header.flags & FLAG_LAST:
+            self.end_session(header.session, at_ns)
+
+    def ended(self, key: ProcessKey, at_ns: int) -> None:
+        """A task ended; it is told now, or if it is the root of a session, when nobody is left who descends from it."""
+        session = self.memberships.ended(key)
+        if session is None:
+            self._observer.ended(key, at_ns)
+        else:
+            self.end_session(session.number, at_ns)
+
+    def end_session(self, number: int, at_ns: int, *, is_certain: bool = False) -> None:
+        """Forget a session of which nobody lives, by the kernel's count unless that is certain, and tell its root."""
+        mark = _MARK.pack(number)
+        with self._marking:
+            living = self._maps["sessions"].read(mark)
+            if living is not None and any(living) and not is_certain:
+                return
+            self._maps["sessions"].delete(mark)
+            root = self.memberships.forget(number)
+        if root is not None:
+            self._observer.ended(root, at_ns)
 
     def _acted(self, record: TaskRecord) -> None:
         header = record.header
@@ -361,10 +401,24 @@ class EbpfSource:
             self._observer.observe(each)
 
     def _with_cgroups(self, record: TaskRecord, process: Process) -> Process:
-        """A cgroup that nobody named yet: the living task's /proc names it."""
+        """Cgroups that nobody named yet: the kernel is asked for the names of all, not too often; else as shown now."""
         shown = self._observer.look_at_cgroups(process.key)
-        self.names.learn(record.cgroups, shown)
-        return as_process(record, process.observed_ns, self._naming) if not isinstance(shown, Unknown) else process
+        self.names.lay_out(shown)
+        if record.header.boot_ns > self._named_at_ns + _NAMING_PAUSE_NS:
+            self._name_cgroups()
+        named = self.names.resolve(record.cgroups)
+        cgroups = shown if isinstance(named, Unknown) else named
+        return replace(process, confinement=replace(process.confinement, cgroups=cgroups))
+
+    def _name_cgroups(self) -> None:
+        """Have the kernel name every cgroup that has tasks; new ones it names by itself."""
+        if self._object is None:
+            return
+        self._named_at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self._naming_pass += 1
+        self._write_settings()
+        for cgroup, path in decode_cgroup_rows(self._object.read_iterator("each_cgroup")):
+            self.names.made(cgroup, path)
 
     # Files ----------------------------------------------------------------------------------------------------------
 
@@ -387,4 +441,9 @@ class EbpfSource:
     def _judge_host_files_anew(self) -> None:
         """Another container may have among its files what the host runs: every program of the host is news again."""
         self._host_generation = (self._host_generation + 1) & 0xFFFFFFFF
-        self._maps["settings"].update(bytes(4), _SETTINGS.pack(self._host_generation, 0))
+        self._write_settings()
+
+    def _write_settings(self) -> None:
+        with self._settings_lock:
+            settings = _SETTINGS.pack(self._host_generation, 0, self._naming_pass & 0xFFFFFFFF, 0)
+            self._maps["settings"].update(bytes(4), settings)
