@@ -144,7 +144,7 @@ class NodeState:
 
     def _member(self, process: Process) -> Member | Unknown | None:
         record = self._record(process)
-        if record is None or record.container_id is None or record.entry is None:
+        if record is None or record.container_id is None or record.entry is None or _is_before_entry(record, process):
             return None
         state = self._containers.get(record.container_id)
         if state is None:
@@ -164,7 +164,9 @@ class NodeState:
     def is_becoming(self, process: Process) -> bool:
         """See ``NodeView.is_becoming``."""
         record = self._record(process)
-        return record is not None and record.container_id is not None and record.entry is None
+        if record is None or record.container_id is None:
+            return False
+        return record.entry is None or _is_before_entry(record, process)
 
     def process(self, key: ProcessKey) -> Process | None:
         """See ``NodeView.process``."""
@@ -556,6 +558,12 @@ class NodeState:
         if victim is not None:
             self.overflow["mount_namespaces"] += 1
             del self._mounts[victim]
+
+
+def _is_before_entry(record: Record, process: Process) -> bool:
+    """The task was seen so on its way in, and what it became has been told already: two sensors saw it."""
+    entry = record.entry
+    return entry is not None and entry.key == process.key and process.observed_ns < entry.observed_ns
 
 
 def _trim(record: Record) -> None:

@@ -29,7 +29,7 @@ class CgroupNames:
         self._lock = threading.Lock()
 
     def made(self, cgroup: CgroupKey, path: bytes) -> None:
-        """The kernel says what a cgroup is called, from the root of its hierarchy on; the id may have been another's."""
+        """The kernel says what a cgroup is called, from its hierarchy's root on; the id may have been another's."""
         with self._lock:
             if self._paths.get(cgroup) == path:
                 return
@@ -76,7 +76,9 @@ class CgroupNames:
                 path = self._paths.get(ids.get(hierarchy, CgroupKey(-1, 0)))
                 if path is None:
                     return Unknown("gone: proc/cgroup")
-                lines.append(CgroupMembership(hierarchy, controllers, _seen_from(self._roots.get(hierarchy, b""), path)))
+                lines.append(
+                    CgroupMembership(hierarchy, controllers, _seen_from(self._roots.get(hierarchy, b""), path))
+                )
             if not lines:
                 return Unknown("not_read: the hierarchies are not known yet")
             if len(self._shared) >= self._limit:

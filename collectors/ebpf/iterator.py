@@ -79,7 +79,7 @@ class EbpfSweep:
         """One pass over the node; emits what changed, then ``SweepDone``, which is also returned."""
         started_ns = self._cpu_ns()
         self.number += 1
-        self._source.memberships.begin_sweep()
+        self._source.decisions.memberships.begin_sweep()
         self._data = self.read()
         rows = [Row._make(fields) for fields in _ROW.iter_unpack(self._data)]
         leaders = {row.tid: row for row in rows if row.tid == row.tgid}
@@ -143,7 +143,7 @@ class EbpfSweep:
         try:
             record = decode(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES])
             tid = None if row.tid == row.tgid else row.tid
-            tracked = self._observer.observe(row.tgid, tid=tid, descriptors=descriptors)
+            tracked = self._observer.observe_after(self._source.drain, row.tgid, tid=tid, descriptors=descriptors)
             if tracked is None or not isinstance(record, TaskRecord):
                 return
             self._learn_and_judge(record, tracked)
@@ -163,7 +163,7 @@ class EbpfSweep:
         present = {row.tid for row in rows}
         for tid in self._known.keys() - present:
             del self._known[tid]
-        for session in self._source.memberships.unseen({row.session for row in rows if row.session}):
+        for session in self._source.decisions.memberships.unseen({row.session for row in rows if row.session}):
             self._source.end_session(session, now_ns, is_certain=True)
         for tid in self._observer.tracked_pids():
             if tid in present or (self._proc / str(tid)).exists():

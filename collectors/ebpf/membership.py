@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collectors.facts import ProcessKey
 
@@ -29,6 +29,7 @@ class Session:
     scope: int
     has_ended: bool = False
     is_new: bool = True  # made since the last sweep began: that sweep may not have seen it
+    tasks: set[ProcessKey] = field(default_factory=set)  # those that user space knows
 
 
 class Memberships:
@@ -63,7 +64,7 @@ class Memberships:
                 self._last += 1
                 known = Session(self._last, key, container_id, self._scopes[container_id])
                 self._sessions[known.number] = self._of_root[key] = known
-            self._of_task[key] = known
+            self._bear(key, known)
             return known, is_new_scope
 
     def remember(self, key: ProcessKey, number: int) -> None:
@@ -71,12 +72,14 @@ class Memberships:
         with self._lock:
             session = self._sessions.get(number)
             if session is not None:
-                self._of_task[key] = session
+                self._bear(key, session)
 
     def ended(self, key: ProcessKey) -> Session | None:
         """A task ended; the session whose root it was, which stays known while descendants live: their entry is its."""
         with self._lock:
-            self._of_task.pop(key, None)
+            of = self._of_task.pop(key, None)
+            if of is not None:
+                of.tasks.discard(key)
             session = self._of_root.get(key)
             if session is not None:
                 session.has_ended = True
@@ -97,12 +100,22 @@ class Memberships:
     def unseen(self, living: Collection[int]) -> tuple[int, ...]:
         """After a sweep that saw these marks: the other sessions that were there when it began."""
         with self._lock:
-            return tuple(each.number for each in self._sessions.values() if each.number not in living and not each.is_new)
+            return tuple(
+                each.number for each in self._sessions.values() if each.number not in living and not each.is_new
+            )
+
+    def _bear(self, key: ProcessKey, session: Session) -> None:
+        before = self._of_task.get(key)
+        if before is not None:
+            before.tasks.discard(key)
+        self._of_task[key] = session
+        session.tasks.add(key)
 
     def _forget(self, session: Session) -> ProcessKey | None:
         del self._sessions[session.number]
         del self._of_root[session.root]
-        self._of_task = {key: each for key, each in self._of_task.items() if each is not session}
+        for key in session.tasks:
+            del self._of_task[key]
         if not any(each.container_id == session.container_id for each in self._sessions.values()):
             del self._scopes[session.container_id]
         return session.root if session.has_ended else None

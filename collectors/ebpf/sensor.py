@@ -1,7 +1,9 @@
 """The eBPF tier: loads the programs, reads their ring, and turns each record into events through the observer.
 
-Concurrency: ``open`` and ``close`` belong to whoever starts the source; one thread runs ``run`` and owns the ring. The
-sweep's thread shares the object (its iterator), the memberships and the names, each with a lock of its own. Bounded:
+Concurrency: ``open`` and ``close`` belong to whoever starts the source; one thread runs ``run``. The sweep's thread
+takes from the ring too before it tells what it saw (``drain``; one at a time takes, so records keep their order), and
+shares the object (its iterator), the decisions and the names, each with a lock of its own. Lock order: the ring's, the
+observer's; nobody who holds the observer's waits for the ring. Bounded:
 the ring (``ring_bytes``), the kernel's tables, the names. When the ring is full the kernel counts what it dropped; the
 sweep reads the counters, tells ``Lost`` and looks at everything again. ``stop`` may be called from any thread.
 
@@ -14,7 +16,6 @@ from __future__ import annotations
 import functools
 import os
 import select
-import struct
 import threading
 import time
 from collections import Counter
@@ -24,8 +25,9 @@ from pathlib import Path
 
 from collectors.ebpf.calls import Call, Effect, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
+from collectors.ebpf.decisions import Decisions
 from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
-from collectors.ebpf.membership import Memberships
+from collectors.ebpf.numbers import FileNumbers
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
     FLAG_CANDIDATE,
@@ -50,7 +52,7 @@ from collectors.events import (
     RootChange,
     Seen,
 )
-from collectors.facts import Executable, FileId, HostBaseline, Layer, Process, ProcessKey, Unknown
+from collectors.facts import Executable, HostBaseline, Place, Process, ProcessKey, Unknown
 from collectors.observer import Observer, Tracked
 from collectors.wakeup import WakeUp
 
@@ -59,16 +61,10 @@ OBJECT = Path(__file__).with_name("sensor.bpf.o")
 BTF = Path("/sys/kernel/btf/vmlinux")
 
 _TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move")
-_MAPS = ("ring", "calls", "counters", "settings", "files", "sessions")
+_MAPS = ("ring", "calls", "counters")
 _ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
-_OWN_PID = os.getpid()
 _MAX_PARENTS = 16
 _REMEASURE_NS = 10_000_000_000
-_MAX_FILES = 8192
-_VERDICT = struct.Struct("<7Q")
-_FILE_KEY = struct.Struct("<QQIIII")
-_SETTINGS = struct.Struct("<4I")
-_MARK = struct.Struct("<I")
 _NAMING_PAUSE_NS = 100_000_000
 _EVENTS: dict[Effect, type[ProcessEvent]] = {
     Effect.NAMESPACES: NamespaceChange,
@@ -123,28 +119,25 @@ class EbpfSource:
     ) -> None:
         self.counters = Counters()
         self.names = CgroupNames()
-        self.memberships = Memberships()
         self.way = "not open"
         self._observer = observer
         self._emit = emit
         self._ring_bytes = ring_bytes
         self._request_sweep = request_sweep
         self._object_path = object_path
-        self._files: dict[FileId, FileId] = {}  # what stat(2) shows, where it is not what the inode has
-        self._naming = Naming(self.names.resolve, lambda file: self._files.get(file, file), host.ticks_per_second)
+        self._files = FileNumbers()
+        self._naming = Naming(self.names.resolve, self._files.shown, host.ticks_per_second)
+        self._decisions: Decisions | None = None
         self._calls: dict[int, Call] = {}
         self._object: BpfObject | None = None
         self._maps: dict[str, BpfMap] = {}
         self._ring: RingBuffer | None = None
+        self._reading = threading.Lock()
         self._wakeup = WakeUp()
         self._is_stopping = False
         self._offset_ns = wall_minus_boot_ns()
         self._measured_at_ns = 0
-        self._host_generation = 0
-        self._naming_pass = 0
         self._named_at_ns = 0
-        self._settings_lock = threading.Lock()
-        self._marking = threading.Lock()  # who is marked, and which session is over, is one decision at a time
         self._lost_told = 0
 
     # Starting and stopping ------------------------------------------------------------------------------------------
@@ -169,6 +162,7 @@ class EbpfSource:
             opened.close()
             raise
         self._object = opened
+        self._decisions = Decisions(opened)
         self._name_cgroups()
 
     def run(self) -> None:
@@ -180,6 +174,12 @@ class EbpfSource:
         while not self._is_stopping:
             poller.poll()
             if not self._is_stopping:
+                self.drain()
+
+    def drain(self) -> None:
+        """Take what the ring holds, in the caller's thread: whoever looks at a task tells what it did before first."""
+        with self._reading:
+            if self._ring is not None:
                 self._ring.consume()
 
     def stop(self) -> None:
@@ -189,9 +189,10 @@ class EbpfSource:
 
     def close(self) -> None:
         """Detach every program, once nobody runs, sweeps or judges any more."""
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
+        with self._reading:
+            if self._ring is not None:
+                self._ring.close()
+                self._ring = None
         if self._object is not None:
             self._object.close()
             self._object = None
@@ -236,55 +237,36 @@ class EbpfSource:
             self._emit(Lost(time.time_ns(), SOURCE, "ring_full", count))
             self._request_sweep()
 
-    def judge(self, record: TaskRecord, tracked: Tracked) -> None:
-        """Tell the kernel what a task is, so that it need not ask again, and whose mark its children inherit."""
-        with self._marking:
-            self._judge(record, tracked)
+    @property
+    def decisions(self) -> Decisions:
+        """What user space has told the kernel. Raises ``Unsupported`` where nothing is loaded."""
+        if self._decisions is None:
+            raise Unsupported(SOURCE, "the sensor is closed")
+        return self._decisions
 
-    def _judge(self, record: TaskRecord, tracked: Tracked) -> None:
-        header, vector = record.header, record.vector
-        session = scope = 0
-        if tracked.container_id is not None:
-            parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
-            entered, is_new = self.memberships.enter(
-                tracked.key, tracked.container_id, parent.key if parent is not None else None
-            )
-            session, scope = entered.number, entered.scope
-            if is_new:
-                self._judge_host_files_anew()
-        verdict = _VERDICT.pack(
-            header.tid,
-            header.start_ns,
-            session,
-            scope,
-            vector.namespaces[0],
-            vector.namespaces[1],
-            vector.css_set,
-        )
-        if self._object is not None:
-            self._object.run("judge", verdict)
+    def judge(self, record: TaskRecord, tracked: Tracked) -> None:
+        """Tell the kernel what a task is."""
+        header = record.header
+        parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
+        self.decisions.judge(record, tracked, parent.key if parent is not None else None)
 
     def learn(self, record: TaskRecord, process: Process) -> None:
         """Compare what the kernel sent with what /proc shows of the same task: which hierarchies, numbers of files."""
         self.names.lay_out(process.confinement.cgroups)
-        if process.key.pid == _OWN_PID:
+        if process.key.pid == os.getpid():
             self.names.stand_at(record.cgroups, process.confinement.cgroups)
         shown = as_process(record, 0, self._naming._replace(file=lambda file: file))
-        pairs = (
+        if process.key != shown.key:
+            return
+        pairs = [
             (shown.confinement.root, process.confinement.root),
             (shown.confinement.cwd, process.confinement.cwd),
-            (
-                shown.executable.place if isinstance(shown.executable, Executable) else shown.executable,
-                process.executable.place if isinstance(process.executable, Executable) else process.executable,
-            ),
-        )
+        ]
+        if process.image_mark == shown.image_mark:  # it has executed nothing else since
+            pairs.append((_place(shown.executable), _place(process.executable)))
         for ours, theirs in pairs:
-            if isinstance(ours, Unknown) or isinstance(theirs, Unknown) or ours.mnt_id != theirs.mnt_id:
-                continue
-            if ours.file != theirs.file and process.key == shown.key:
-                if len(self._files) >= _MAX_FILES:
-                    self._files.clear()
-                self._files[ours.file] = theirs.file
+            if isinstance(ours, Place) and isinstance(theirs, Place) and ours.mnt_id == theirs.mnt_id:
+                self._files.compare(ours.file, theirs.file)
 
     # Records --------------------------------------------------------------------------------------------------------
 
@@ -323,7 +305,7 @@ class EbpfSource:
 
     def ended(self, key: ProcessKey, at_ns: int) -> None:
         """A task ended; it is told now, or if it is the root of a session, when nobody is left who descends from it."""
-        session = self.memberships.ended(key)
+        session = self.decisions.memberships.ended(key)
         if session is None:
             self._observer.ended(key, at_ns)
         else:
@@ -331,13 +313,7 @@ class EbpfSource:
 
     def end_session(self, number: int, at_ns: int, *, is_certain: bool = False) -> None:
         """Forget a session of which nobody lives, by the kernel's count unless that is certain, and tell its root."""
-        mark = _MARK.pack(number)
-        with self._marking:
-            living = self._maps["sessions"].read(mark)
-            if living is not None and any(living) and not is_certain:
-                return
-            self._maps["sessions"].delete(mark)
-            root = self.memberships.forget(number)
+        root = self.decisions.forget(number, is_certain=is_certain)
         if root is not None:
             self._observer.ended(root, at_ns)
 
@@ -357,7 +333,7 @@ class EbpfSource:
         if header.flags & FLAG_CANDIDATE or not header.session:
             self.judge(record, tracked)
         if header.kind == KIND_EXEC and tracked.told is not None:
-            self._know_file(record, tracked.told, tracked.container_id)
+            self.decisions.know_file(record, tracked.told, tracked.container_id)
 
     def _event(self, record: TaskRecord) -> Callable[[int, Process], ProcessEvent]:
         """The event that a record is, but for time and process."""
@@ -381,11 +357,11 @@ class EbpfSource:
         self._meet(header.tgid if header.tid != header.tgid else header.parent_tgid)
         if not header.session:
             return
-        session = self.memberships.session(header.session)
+        session = self.decisions.memberships.session(header.session)
         if session is None:
             self.counters.strangers += 1
             return
-        self.memberships.remember(key, header.session)
+        self.decisions.memberships.remember(key, header.session)
         parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
         if parent is None or parent.container_id != session.container_id:
             self.counters.introduced += 1
@@ -415,35 +391,10 @@ class EbpfSource:
         if self._object is None:
             return
         self._named_at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        self._naming_pass += 1
-        self._write_settings()
+        self.decisions.begin_naming()
         for cgroup, path in decode_cgroup_rows(self._object.read_iterator("each_cgroup")):
             self.names.made(cgroup, path)
 
-    # Files ----------------------------------------------------------------------------------------------------------
 
-    def _know_file(self, record: TaskRecord, process: Process, container_id: str | None) -> None:
-        """A program of the image, or one that the host has run: no news as long as it does not change."""
-        program = record.program
-        executable = process.executable
-        if program is None or not isinstance(executable, Executable) or executable.is_unlinked:
-            return
-        if container_id is not None and executable.layer is not Layer.IMAGE:
-            return
-        session = self.memberships.session(record.header.session)
-        scope = session.scope if session is not None else 0
-        if container_id is not None and not scope:
-            return  # the entry itself: its descendants will bear the mark
-        generation = self._host_generation if not scope else 0
-        key = _FILE_KEY.pack(program.inode, program.changed_ns, program.device, program.mount, scope, generation)
-        self._maps["files"].update(key, b"\1\0\0\0")
-
-    def _judge_host_files_anew(self) -> None:
-        """Another container may have among its files what the host runs: every program of the host is news again."""
-        self._host_generation = (self._host_generation + 1) & 0xFFFFFFFF
-        self._write_settings()
-
-    def _write_settings(self) -> None:
-        with self._settings_lock:
-            settings = _SETTINGS.pack(self._host_generation, 0, self._naming_pass & 0xFFFFFFFF, 0)
-            self._maps["settings"].update(bytes(4), settings)
+def _place(executable: Executable | Unknown) -> Place | Unknown:
+    return executable.place if isinstance(executable, Executable) else executable

@@ -223,6 +223,21 @@ def test_restart_of_a_container_forgets_its_former_first_process() -> None:
     assert state.first_process(build.container_id()) == new_first
 
 
+def test_restarted_container_has_no_past_from_before_though_its_namespace_has_the_old_number() -> None:
+    """The kernel gives the inode of a namespace again; the new table was met half-built, and the old life lingers."""
+    state = with_container()
+    state.apply(Seen(NOW, build.process()))  # of the former life: whoever looks has not heard of its end
+    namespace = build.mnt_namespace()
+    new_first = replace(build.first_process(), key=ProcessKey(9000, 5))
+    state.apply(MountTable(NOW + 1, namespace, build.container_id(), new_first.key, build.mount_table()[:2]))
+    state.apply(MountTable(NOW + 2, namespace, build.container_id(), new_first.key, build.mount_table()))
+    state.apply(Exec(NOW + 2, new_first))
+    state.apply(ContainerSeen(NOW + 3, replace(build.container(), first_pid=9000, first_start_ticks=5)))
+    assert state.first_process(build.container_id()) == new_first
+    assert isinstance(state.mounts_before(namespace), Unknown)
+    assert isinstance(state.mounts_at_start(build.container_id()), Unknown)
+
+
 def test_container_is_kept_while_a_process_that_left_it_lives() -> None:
     state = with_container()
     escaped = moved(build.process(), HOST_CGROUP)

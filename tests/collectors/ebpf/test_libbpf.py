@@ -1,4 +1,5 @@
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,8 +7,9 @@ import pytest
 
 import collectors.ebpf
 from collectors.ebpf.libbpf import BpfObject
-from collectors.ebpf.records import ROW_BYTES, TaskRecord, decode, split_rows
+from collectors.ebpf.records import ROW_BYTES, TaskRecord, decode, decode_cgroup_rows, split_rows
 from collectors.errors import CollectorError, Unsupported
+from collectors.proc.cgroup import parse_cgroup
 
 OBJECT = Path(collectors.ebpf.__file__).parent / "sensor.bpf.o"
 PROGRAMS = (
@@ -19,6 +21,7 @@ PROGRAMS = (
     "on_cgroup",
     "on_cgroup_move",
     "each_task",
+    "each_cgroup",
     "judge",
 )
 
@@ -53,17 +56,37 @@ def test_each_program_loads_alone(program: str) -> None:
 
 @needs_bpf
 def test_the_iterator_shows_ourselves_as_the_kernel_has_us(loaded: BpfObject) -> None:
-    fd = loaded.open_iterator("each_task")
-    data = b""
-    while part := os.read(fd, 1 << 20):
-        data += part
-    os.close(fd)
+    data = loaded.read_iterator("each_task")
     assert len(data) % ROW_BYTES == 0
     own = next(row for row in map(decode, split_rows(data)) if row.header.tid == os.getpid())
     assert isinstance(own, TaskRecord)
     assert own.vector.namespaces[0] == os.stat("/proc/self/ns/mnt").st_ino
     assert own.vector.root_inode == os.stat("/").st_ino
     assert own.header.parent_tgid == os.getppid()
+
+
+@needs_bpf
+def test_cgroups_are_named_as_proc_shows_them(loaded: BpfObject) -> None:
+    loaded.map("settings").update(bytes(4), struct.pack("<4I", 0, 0, 1, 0))
+    named = dict(decode_cgroup_rows(loaded.read_iterator("each_cgroup")))
+    own = next(
+        row for row in map(decode, split_rows(loaded.read_iterator("each_task"))) if row.header.tid == os.getpid()
+    )
+    assert isinstance(own, TaskRecord)
+    shown = {line.hierarchy: line.path for line in parse_cgroup(Path("/proc/self/cgroup").read_bytes())}
+    assert {key.hierarchy: named[key] for key in own.cgroups} == shown
+    assert loaded.read_iterator("each_cgroup") == b""  # each set of cgroups is named once in a pass
+
+
+@needs_bpf
+def test_a_table_gives_what_was_put_until_it_is_deleted(loaded: BpfObject) -> None:
+    sessions = loaded.map("sessions")
+    assert sessions.read(b"\7\0\0\0") is None
+    sessions.update(b"\7\0\0\0", (3).to_bytes(8, "little"))
+    assert sessions.read(b"\7\0\0\0") == (3).to_bytes(8, "little")
+    sessions.delete(b"\7\0\0\0")
+    sessions.delete(b"\7\0\0\0")
+    assert sessions.read(b"\7\0\0\0") is None
 
 
 def test_refuses_an_object_that_is_not_there(tmp_path: Path) -> None:
