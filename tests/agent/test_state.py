@@ -223,6 +223,24 @@ def test_restart_of_a_container_forgets_its_former_first_process() -> None:
     assert state.first_process(build.container_id()) == new_first
 
 
+def test_what_a_task_was_before_it_entered_is_becoming_also_when_it_is_told_later() -> None:
+    entered = replace(build.first_process(), observed_ns=NOW + 5)
+    state = state_of(ContainerSeen(NOW, build.container()), Seen(NOW + 5, entered))
+    on_its_way = replace(entered, confinement=build.host_confinement(), observed_ns=NOW + 4)
+    state.apply(Seen(NOW + 4, on_its_way))
+    assert state.member(on_its_way) is None
+    assert state.is_becoming(on_its_way)
+    assert isinstance(state.member(entered), Member)
+    assert not state.is_becoming(entered)
+
+
+def test_a_child_that_was_seen_before_its_parents_entry_was_is_a_member_all_the_same() -> None:
+    entered = replace(build.first_process(), observed_ns=NOW + 5)
+    child = replace(build.process(parent_pid=entered.key.pid), observed_ns=NOW + 4)
+    state = state_of(ContainerSeen(NOW, build.container()), Seen(NOW + 5, entered), Seen(NOW + 4, child))
+    assert isinstance(state.member(child), Member)
+
+
 def test_restarted_container_has_no_past_from_before_though_its_namespace_has_the_old_number() -> None:
     """The kernel gives the inode of a namespace again; the new table was met half-built, and the old life lingers."""
     state = with_container()
