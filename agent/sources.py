@@ -165,6 +165,11 @@ class Sources:
         return self._connector
 
     @property
+    def ebpf(self) -> EbpfSource | None:
+        """The eBPF sensor, where the tier has one and it has not been closed."""
+        return self._ebpf
+
+    @property
     def docker_status(self) -> SourceStatus | None:
         """How the Docker API does; ``None`` where it is not asked."""
         return self._docker.status if self._docker is not None else None

@@ -18,13 +18,13 @@ import os
 import select
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from collectors.ebpf.calls import Call, Effect, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
+from collectors.ebpf.counters import COUNTERS, Counters
 from collectors.ebpf.decisions import Decisions
 from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
 from collectors.ebpf.numbers import FileNumbers
@@ -72,31 +72,6 @@ _EVENTS: dict[Effect, type[ProcessEvent]] = {
     Effect.CREDENTIALS: CredentialChange,
     Effect.OTHER: Seen,
 }
-COUNTERS = (
-    "forks",
-    "execs",
-    "exits",
-    "calls",
-    "cgroups",
-    "notable_execs",
-    "notable_changes",
-    "notable_refusals",
-    "notable_exits",
-    "lost",
-    "not_remembered",
-)
-"""``enum counter`` of ``kernel/maps.h``, in its order."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the source did; written by its thread, readable from any. The kernel's own are in ``kernel_counts``."""
-
-    records: int = 0
-    malformed: int = 0
-    introduced: int = 0  # tasks that were known by their mark alone
-    strangers: int = 0  # marks of a session that nobody knows any more
-    failed: Counter[str] = field(default_factory=Counter)  # records whose handling raised, by kind of error
 
 
 def wall_minus_boot_ns() -> int:
@@ -139,6 +114,7 @@ class EbpfSource:
         self._measured_at_ns = 0
         self._named_at_ns = 0
         self._lost_told = 0
+        self._counted = dict.fromkeys(COUNTERS, 0)
 
     # Starting and stopping ------------------------------------------------------------------------------------------
 
@@ -158,12 +134,12 @@ class EbpfSource:
             for name in _TRACEPOINTS:
                 opened.attach(name)
             self.way = self._watch_calls(opened)
+            self._object, self._decisions = opened, Decisions(opened)
+            self._name_cgroups()
         except CollectorError:
-            opened.close()
+            self._object = opened
+            self._release()
             raise
-        self._object = opened
-        self._decisions = Decisions(opened)
-        self._name_cgroups()
 
     def run(self) -> None:
         """Read until ``stop``; may be run again after it raised."""
@@ -189,14 +165,17 @@ class EbpfSource:
 
     def close(self) -> None:
         """Detach every program, once nobody runs, sweeps or judges any more."""
+        self._release()
+        self._wakeup.close()
+
+    def _release(self) -> None:
         with self._reading:
             if self._ring is not None:
                 self._ring.close()
                 self._ring = None
         if self._object is not None:
             self._object.close()
-            self._object = None
-        self._wakeup.close()
+            self._object = self._decisions = None
 
     def _watch_calls(self, opened: BpfObject) -> str:
         """One tracepoint for each call where perf_event_open(2) may be used, else the one of all calls."""
@@ -225,13 +204,14 @@ class EbpfSource:
         return self._object.read_iterator("each_task")
 
     def kernel_counts(self) -> dict[str, int]:
-        """What the programs have seen, told and lost since they were loaded."""
-        cpus = possible_cpus()
-        return {name: self._maps["counters"].read_sum(index, cpus) for index, name in enumerate(COUNTERS)}
+        """What the programs have seen, told and lost since they were loaded, as of the last sweep; from any thread."""
+        return self._counted
 
     def tell_losses(self) -> None:
-        """Tell of what the ring had no room for since this was asked last, and have everything looked at again."""
-        lost = self._maps["counters"].read_sum(COUNTERS.index("lost"), possible_cpus())
+        """Count; tell of what the ring had no room for since the last time, and have everything looked at again."""
+        cpus = possible_cpus()
+        self._counted = {name: self._maps["counters"].read_sum(index, cpus) for index, name in enumerate(COUNTERS)}
+        lost = self._counted["lost"]
         if lost > self._lost_told:
             count, self._lost_told = lost - self._lost_told, lost
             self._emit(Lost(time.time_ns(), SOURCE, "ring_full", count))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from collectors.ebpf.counters import Counters
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.membership import Memberships
 from collectors.ebpf.records import KIND_ROW, ROW_BYTES, TaskRecord
-from collectors.ebpf.sensor import Counters, EbpfSource
+from collectors.ebpf.sensor import EbpfSource
 from collectors.events import Event
 from collectors.facts import Process, ProcessKey
 from collectors.observer import Observer, Tracked
