@@ -103,7 +103,7 @@ def _sensor_errors(connector: ConnectorCounters | None, ebpf: EbpfReading | None
     if ebpf is not None:
         source, missed = ebpf.source, ebpf.kernel["not_remembered"]
         own = (("malformed", source.malformed), ("stranger", source.strangers), ("not_remembered", missed))
-        for error, count in _summed((*own, *_pairs(source.failed))):
+        for error, count in _summed((*own, ("detached", source.detached), *_pairs(source.failed))):
             yield Sample(catalog.SENSOR_ERRORS, count, ("ebpf", error))
     if connector is not None:
         yield Sample(catalog.SENSOR_OVERRUNS, connector.overruns, ("netlink",))

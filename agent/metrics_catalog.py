@@ -90,7 +90,7 @@ SENSOR_ERRORS = Metric(
     "hullwatch_sensor_errors_total",
     Kind.COUNTER,
     "Records and reads of a sensor that came to nothing, by kind; `gone` is a process that ended meanwhile, "
-    "`not_remembered` a task for which the kernel's table had no room.",
+    "`not_remembered` a task for which the kernel's table had no room, `detached` a program that somebody took off.",
     ("source", "error"),
     _CODE,
 )

@@ -229,6 +229,7 @@ class Telemetry:
         yield (Code.STATE_FULL, "observer"), self._collectors.observer.counts["not_remembered"]
         if (ebpf := self._sources.ebpf) is not None:
             yield (Code.STATE_FULL, "ebpf"), ebpf.kernel_counts()["not_remembered"]
+            yield (Code.SOURCE_FAILING, "ebpf programs"), ebpf.counters.detached
         for name, health in self._sources.health.copy().items():
             yield (Code.SOURCE_FAILING, name), sum(health.failures.copy().values())
         blind: dict[str, int] = {}

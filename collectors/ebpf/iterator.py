@@ -87,6 +87,7 @@ class EbpfSweep:
             self._visit(row, leaders, position)
         self._drop(rows)
         self._source.tell_losses()
+        self._source.attach_lost()
         self._data = b""
         done = SweepDone(self._clock_ns(), self.number, len(leaders), self._cpu_ns() - started_ns)
         self._emit(done)

@@ -15,6 +15,7 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +51,8 @@ _FUNCTIONS: tuple[tuple[str, type, tuple[type, ...]], ...] = (
     ("bpf_program__attach_iter", _Pointer, (_Pointer, _Pointer)),
     ("bpf_link__fd", ctypes.c_int, (_Pointer,)),
     ("bpf_link__destroy", ctypes.c_int, (_Pointer,)),
+    ("bpf_link__disconnect", None.__class__, (_Pointer,)),
+    ("bpf_obj_get_info_by_fd", ctypes.c_int, (ctypes.c_int, _Pointer, _Pointer)),
     ("bpf_iter_create", ctypes.c_int, (ctypes.c_int,)),
     ("bpf_prog_test_run_opts", ctypes.c_int, (ctypes.c_int, _Pointer)),
     ("bpf_map__fd", ctypes.c_int, (_Pointer,)),
@@ -85,6 +88,30 @@ class _TestRun(ctypes.Structure):
         ("cpu", ctypes.c_uint32),
         ("batch_size", ctypes.c_uint32),
     )
+
+
+class _LinkInfo(ctypes.Structure):
+    """The beginning of ``struct bpf_link_info`` (``include/uapi/linux/bpf.h``)."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("program_id", ctypes.c_uint32),
+        ("_rest", ctypes.c_uint8 * 244),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Link:
+    """What attaches a program; ``pointer`` is ``None`` while that could not be mended.
+
+    ``id`` is the kernel's, 0 where it has none for such a link (perf events before 5.15).
+    """
+
+    pointer: int | None
+    program: str
+    tracepoint: tuple[str, str] | None
+    id: int
 
 
 class _Library:
@@ -186,7 +213,7 @@ class BpfObject:
 
     def __init__(self, path: Path) -> None:
         self._library = load_library()
-        self._links: list[int] = []
+        self._links: list[_Link] = []
         self._iterators: dict[str, int] = {}
         self._fds: dict[str, int] = {}
         if not path.is_file():
@@ -214,20 +241,57 @@ class BpfObject:
 
     def attach(self, name: str) -> None:
         """Attach a program to what its section names."""
-        link = self._library.call.bpf_program__attach(self._programs[name])
-        self._links.append(self._library.pointer(f"attach {name}", link))
+        self._links.append(self._attach(name, None))
 
     def attach_tracepoint(self, name: str, category: str, event: str) -> None:
         """Attach a program to one more tracepoint; this one goes through perf_event_open(2) and tracefs."""
-        link = self._library.call.bpf_program__attach_tracepoint(
-            self._programs[name], category.encode(), event.encode()
-        )
-        self._links.append(self._library.pointer(f"attach {name} to {event}", link))
+        self._links.append(self._attach(name, (category, event)))
+
+    def _attach(self, name: str, tracepoint: tuple[str, str] | None) -> _Link:
+        if tracepoint is None:
+            made = self._library.call.bpf_program__attach(self._programs[name])
+        else:
+            where = (part.encode() for part in tracepoint)
+            made = self._library.call.bpf_program__attach_tracepoint(self._programs[name], *where)
+        pointer = self._library.pointer(f"attach {name}" + (f" to {tracepoint[1]}" if tracepoint else ""), made)
+        return _Link(pointer, name, tracepoint, self._link_id(pointer))
+
+    def _link_id(self, pointer: int | None) -> int:
+        """The kernel's number of a link; 0 when its descriptor is closed, or is no link's."""
+        if pointer is None:
+            return 0
+        info, size = _LinkInfo(), ctypes.c_uint32(ctypes.sizeof(_LinkInfo))
+        descriptor = self._library.call.bpf_link__fd(pointer)
+        result = self._library.call.bpf_obj_get_info_by_fd(descriptor, ctypes.byref(info), ctypes.byref(size))
+        return int(info.id) if result == 0 else 0
+
+    def attach_lost(self) -> tuple[str, ...]:
+        """Attach anew what somebody has detached, by closing our descriptor of it; the names of what that was.
+
+        What can't be attached raises after the others were tried, and is tried again at the next call.
+        """
+        lost = [link for link in self._links if link.id and self._link_id(link.pointer) != link.id]
+        failure: CollectorError | None = None
+        for link in lost:
+            if link.pointer is not None:
+                self._library.call.bpf_link__disconnect(link.pointer)  # its descriptor may be somebody else's by now
+                self._library.call.bpf_link__destroy(link.pointer)
+                link.pointer = None
+            try:
+                again = self._attach(link.program, link.tracepoint)
+            except CollectorError as error:
+                failure = error
+                continue
+            link.pointer, link.id = again.pointer, again.id
+        if failure is not None:
+            raise failure
+        return tuple(link.tracepoint[1] if link.tracepoint else link.program for link in lost)
 
     def detach_since(self, count: int) -> None:
         """Take back the links made after there were ``count``."""
         while len(self._links) > count:
-            self._library.call.bpf_link__destroy(self._links.pop())
+            if (pointer := self._links.pop().pointer) is not None:
+                self._library.call.bpf_link__destroy(pointer)
 
     @property
     def link_count(self) -> int:

@@ -42,6 +42,7 @@ from collectors.ebpf.records import (
 )
 from collectors.errors import CollectorError, Malformed, Unsupported
 from collectors.events import (
+    AgentTrouble,
     CredentialChange,
     Event,
     Exec,
@@ -51,6 +52,7 @@ from collectors.events import (
     Refused,
     RootChange,
     Seen,
+    TroubleKind,
 )
 from collectors.facts import Executable, HostBaseline, Place, Process, ProcessKey, Unknown
 from collectors.observer import Observer, Tracked
@@ -223,6 +225,24 @@ class EbpfSource:
         if self._decisions is None:
             raise Unsupported(SOURCE, "the sensor is closed")
         return self._decisions
+
+    def attach_lost(self) -> None:
+        """Whether every program is still attached; one that somebody detached is attached again, and that is told."""
+        if self._object is None:
+            return
+        try:
+            lost = self._object.attach_lost()
+        except CollectorError as error:
+            self.counters.detached += 1
+            self._trouble(f"a program was detached, and cannot be attached again: {error}")
+            return
+        if lost:
+            self.counters.detached += len(lost)
+            self._trouble(f"programs were detached: {', '.join(lost)}")
+
+    def _trouble(self, why: str) -> None:
+        self._emit(AgentTrouble(time.time_ns(), TroubleKind.SENSOR_LOST, SOURCE, why))
+        self._request_sweep()
 
     def judge(self, record: TaskRecord, tracked: Tracked) -> None:
         """Tell the kernel what a task is."""

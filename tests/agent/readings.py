@@ -43,7 +43,7 @@ def snapshot(**overrides: Any) -> Snapshot:
         ),
         "ebpf": EbpfReading(
             {"forks": 8, "execs": 7, "notable_execs": 2, "lost": 3, "not_remembered": 4},
-            EbpfCounters(malformed=1, strangers=2, introduced=5, failed=Counter({"gone": 6})),
+            EbpfCounters(malformed=1, strangers=2, introduced=5, detached=1, failed=Counter({"gone": 6})),
         ),
         "observer": {"looks": 30, "told": 20, "gone_before_looked": 5, "not_remembered": 0},
         "mount_watch": MountWatchCounters(watched=3, told=7),

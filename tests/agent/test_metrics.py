@@ -65,6 +65,7 @@ def test_an_agent_that_lacks_parts_is_scraped_all_the_same() -> None:
                 '{source="netlink",error="malformed"} 3',
                 '{source="netlink",error="reopened"} 0',
                 '{source="netlink",error="stranger"} 0',
+                '{source="ebpf",error="detached"} 1',
                 '{source="ebpf",error="gone"} 6',
                 '{source="ebpf",error="malformed"} 1',
                 '{source="ebpf",error="not_remembered"} 4',

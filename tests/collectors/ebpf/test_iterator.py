@@ -44,6 +44,9 @@ class Rows:
     def tell_losses(self) -> None:
         """Nothing is lost."""
 
+    def attach_lost(self) -> None:
+        """Every program is attached."""
+
     def drain(self) -> None:
         """The ring is empty."""
 

@@ -1,12 +1,15 @@
+import contextlib
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import collectors.ebpf
-from collectors.ebpf.libbpf import BpfObject
+from collectors.ebpf.counters import COUNTERS
+from collectors.ebpf.libbpf import BpfObject, possible_cpus
 from collectors.ebpf.records import ROW_BYTES, TaskRecord, decode, decode_cgroup_rows, split_rows
 from collectors.errors import CollectorError, Unsupported
 from collectors.proc.cgroup import parse_cgroup
@@ -87,6 +90,35 @@ def test_a_table_gives_what_was_put_until_it_is_deleted(loaded: BpfObject) -> No
     sessions.delete(b"\7\0\0\0")
     sessions.delete(b"\7\0\0\0")
     assert sessions.read(b"\7\0\0\0") is None
+
+
+def links_of_ours() -> dict[int, str]:
+    """The descriptors of eBPF links that this process holds."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return {number: target for number, target in found.items() if "bpf_link" in target or "bpf-link" in target}
+
+
+@needs_bpf
+def test_a_program_that_somebody_detached_is_attached_again(loaded: BpfObject) -> None:
+    loaded.attach("on_cgroup")
+    before = links_of_ours()
+    loaded.attach("on_fork")
+    (victim,) = links_of_ours().keys() - before.keys()
+    assert loaded.attach_lost() == ()
+    os.close(victim)
+    reused = os.open("/dev/null", os.O_RDONLY)  # whoever closed it gives the number to something else
+    assert reused == victim
+    assert loaded.attach_lost() == ("on_fork",)
+    assert loaded.attach_lost() == ()
+    assert os.readlink(f"/proc/self/fd/{reused}") == "/dev/null"
+    os.close(reused)
+    forks = COUNTERS.index("forks")
+    counted = loaded.map("counters").read_sum(forks, possible_cpus())
+    threading.Thread(target=int).start()
+    assert loaded.map("counters").read_sum(forks, possible_cpus()) > counted
 
 
 def test_refuses_an_object_that_is_not_there(tmp_path: Path) -> None:
