@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.ebpf.interface import FUNCTIONS, LinkInfo, Print, Sample, TestRun
 from collectors.errors import CollectorError, Unsupported, from_os_error
 
 SOURCE = "ebpf"
@@ -30,75 +31,6 @@ _KEPT_LINES = 6
 _READ_BYTES = 1 << 20
 _DETAIL_CHARACTERS = 400
 _WARNING = 0  # enum libbpf_print_level
-_Pointer = ctypes.c_void_p
-_Print = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-_Sample = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-
-# (name, result, arguments); c_int results are negative errors, pointers are NULL
-_FUNCTIONS: tuple[tuple[str, type, tuple[type, ...]], ...] = (
-    ("libbpf_set_print", _Pointer, (_Print,)),
-    ("libbpf_num_possible_cpus", ctypes.c_int, ()),
-    ("bpf_object__open_file", _Pointer, (ctypes.c_char_p, _Pointer)),
-    ("bpf_object__load", ctypes.c_int, (_Pointer,)),
-    ("bpf_object__close", None.__class__, (_Pointer,)),
-    ("bpf_object__next_program", _Pointer, (_Pointer, _Pointer)),
-    ("bpf_object__find_map_by_name", _Pointer, (_Pointer, ctypes.c_char_p)),
-    ("bpf_program__name", ctypes.c_char_p, (_Pointer,)),
-    ("bpf_program__fd", ctypes.c_int, (_Pointer,)),
-    ("bpf_program__set_autoload", ctypes.c_int, (_Pointer, ctypes.c_bool)),
-    ("bpf_program__attach", _Pointer, (_Pointer,)),
-    ("bpf_program__attach_tracepoint", _Pointer, (_Pointer, ctypes.c_char_p, ctypes.c_char_p)),
-    ("bpf_program__attach_iter", _Pointer, (_Pointer, _Pointer)),
-    ("bpf_link__fd", ctypes.c_int, (_Pointer,)),
-    ("bpf_link__destroy", ctypes.c_int, (_Pointer,)),
-    ("bpf_link__disconnect", None.__class__, (_Pointer,)),
-    ("bpf_obj_get_info_by_fd", ctypes.c_int, (ctypes.c_int, _Pointer, _Pointer)),
-    ("bpf_iter_create", ctypes.c_int, (ctypes.c_int,)),
-    ("bpf_prog_test_run_opts", ctypes.c_int, (ctypes.c_int, _Pointer)),
-    ("bpf_map__fd", ctypes.c_int, (_Pointer,)),
-    ("bpf_map__set_max_entries", ctypes.c_int, (_Pointer, ctypes.c_uint32)),
-    ("bpf_map__value_size", ctypes.c_uint32, (_Pointer,)),
-    ("bpf_map_update_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64)),
-    ("bpf_map_lookup_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)),
-    ("bpf_map_delete_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p)),
-    ("ring_buffer__new", _Pointer, (ctypes.c_int, _Sample, _Pointer, _Pointer)),
-    ("ring_buffer__epoll_fd", ctypes.c_int, (_Pointer,)),
-    ("ring_buffer__consume", ctypes.c_int, (_Pointer,)),
-    ("ring_buffer__free", None.__class__, (_Pointer,)),
-)
-
-
-class _TestRun(ctypes.Structure):
-    """``struct bpf_test_run_opts``."""
-
-    _fields_ = (
-        ("sz", ctypes.c_size_t),
-        ("data_in", _Pointer),
-        ("data_out", _Pointer),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_char_p),
-        ("ctx_out", _Pointer),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
-
-
-class _LinkInfo(ctypes.Structure):
-    """The beginning of ``struct bpf_link_info`` (``include/uapi/linux/bpf.h``)."""
-
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("program_id", ctypes.c_uint32),
-        ("_rest", ctypes.c_uint8 * 244),
-    )
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +54,7 @@ class _Library:
             self.call = ctypes.CDLL(LIBRARY, use_errno=True)
         except OSError as error:
             raise Unsupported(SOURCE, f"{LIBRARY} is not installed ({error})") from error
-        for name, result, arguments in _FUNCTIONS:
+        for name, result, arguments in FUNCTIONS:
             try:
                 function = getattr(self.call, name)
             except AttributeError as error:
@@ -132,7 +64,7 @@ class _Library:
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._format = ctypes.CDLL(None).vsnprintf
         self._format.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
-        self._print = _Print(self._keep)  # the library keeps calling it: it must live as long
+        self._print = Print(self._keep)  # the library keeps calling it: it must live as long
         self.call.libbpf_set_print(self._print)
 
     def _keep(self, level: int, template: bytes, values: int) -> int:
@@ -260,7 +192,7 @@ class BpfObject:
         """The kernel's number of a link; 0 when its descriptor is closed, or is no link's."""
         if pointer is None:
             return 0
-        info, size = _LinkInfo(), ctypes.c_uint32(ctypes.sizeof(_LinkInfo))
+        info, size = LinkInfo(), ctypes.c_uint32(ctypes.sizeof(LinkInfo))
         descriptor = self._library.call.bpf_link__fd(pointer)
         result = self._library.call.bpf_obj_get_info_by_fd(descriptor, ctypes.byref(info), ctypes.byref(size))
         return int(info.id) if result == 0 else 0
@@ -322,7 +254,7 @@ class BpfObject:
         fd = self._fds.get(name)
         if fd is None:
             fd = self._fds[name] = self._library.call.bpf_program__fd(self._programs[name])
-        options = _TestRun(sz=ctypes.sizeof(_TestRun), ctx_in=context, ctx_size_in=len(context))
+        options = TestRun(sz=ctypes.sizeof(TestRun), ctx_in=context, ctx_size_in=len(context))
         self._library.number(f"run {name}", self._library.call.bpf_prog_test_run_opts(fd, ctypes.byref(options)))
         return int(options.retval)
 
@@ -361,7 +293,7 @@ class RingBuffer:
     def __init__(self, ring: BpfMap, take: Callable[[bytes], None]) -> None:
         self._library = load_library()
         self._take = take
-        self._callback = _Sample(self._sample)
+        self._callback = Sample(self._sample)
         self._failure: BaseException | None = None
         made = self._library.call.ring_buffer__new(ring.fd, self._callback, None, None)
         self._ring: int | None = self._library.pointer("ring buffer", made)
