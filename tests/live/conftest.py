@@ -17,7 +17,7 @@ from tests.support.running_agent import SETTLE_SECONDS, AgentError, RunningAgent
 from tests.support.stage import Stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/alert.schema.json"
-TIERS = ("poll", "netlink", "ebpf")
+TIERS = ("poll", "netlink")
 
 
 def sees(tier: str, weakest: str) -> bool:
