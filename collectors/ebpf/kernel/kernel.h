@@ -184,6 +184,12 @@ struct mm_struct {
 
 struct kernfs_node {
 	unsigned long long id;
+	const char *name;
+	struct kernfs_node *__parent; /* 6.15 and later */
+};
+
+struct kernfs_node___old { /* to 6.14 */
+	struct kernfs_node *parent;
 };
 
 struct cgroup_root {
@@ -200,7 +206,10 @@ struct cgrp_cset_link {
 	struct list_head cgrp_link;
 };
 
+#define MAX_CONTROLLERS 16 /* 12 to 14 in the kernels so far */
 struct css_set {
+	void *subsys[MAX_CONTROLLERS];
+	struct cgroup *dfl_cgrp;
 	struct list_head cgrp_links;
 };
 
