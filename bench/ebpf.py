@@ -25,6 +25,7 @@ from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import host_victim
 from bench.crowd import crowd
 from collectors.ebpf.iterator import EbpfSweep
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 
 ROUNDS = 5
@@ -150,7 +151,12 @@ def _sweep() -> None:
         collectors = assemble(Config(), lambda _: None, watch_mounts=False)
         tell_containers(collectors, lambda _: None)
         source = EbpfSource(
-            collectors.observer, lambda _: None, collectors.host, ring_bytes=1 << 22, request_sweep=lambda: None
+            collectors.observer,
+            lambda _: None,
+            collectors.host,
+            ring_bytes=1 << 22,
+            request_sweep=lambda: None,
+            object_watch=ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
         )
         source.open()
         sweep = EbpfSweep(

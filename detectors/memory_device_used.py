@@ -5,14 +5,14 @@ and raw devices are disks under another name. kvm, vfio, vhost and their like le
 the kernel, or the hardware itself.
 
 *Fires on:* an open descriptor of a container process is, by its device number, one of these, or is the kernel's memory
-on a proc file system. High; medium for the second group (kvm, vfio, vhost, tun, uinput, input), which is silent when
-the bundle names that very device.
+on a proc file system; or the process made a node for one of these with mknod, also when it was refused. High; medium
+for the second group (kvm, vfio, vhost, tun, uinput, input), which is silent when the bundle names that very device.
 """
 
 from __future__ import annotations
 
 from collectors.device_numbers import dangerous, major, minor, text
-from collectors.events import Exec, ProcessEvent, Seen
+from collectors.events import CallMade, Exec, ProcessEvent, Seen
 from collectors.facts import Container, Declared, Descriptor, DescriptorKind
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
@@ -26,14 +26,19 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
     holder,
 )
 
 KERNEL_MEMORY = "kcore"
+S_IFMT, S_IFCHR = 0o170000, 0o020000  # include/uapi/linux/stat.h
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Judge every held device by its number."""
+    if isinstance(event, CallMade):
+        yield from _made(event, view)
+        return
     held = holder(event.process, view)
     if held is None or isinstance(held, Blind):
         if held is not None:
@@ -54,6 +59,26 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             ("opened_as", tuple(dict.fromkeys(each.target for each in found))),
         ),
         severity=Severity.HIGH if is_raw else Severity.MEDIUM,
+        inherited=True,
+    )
+
+
+def _made(event: CallMade, view: NodeView) -> Found:
+    """A device node."""
+    device = dangerous(event.device) if event.mode & S_IFMT == S_IFCHR else None
+    member = actor(event.process, view) if device is not None else None
+    if device is None or member is None or isinstance(member, Blind):
+        if isinstance(member, Blind):
+            yield member
+        return
+    if not device.is_raw and _is_declared(event.device, member.container):
+        return
+    yield Finding(
+        f"{'was refused to make' if event.error else 'made'} a node of what leads into the kernel: {device.name}",
+        member.container.id,
+        event.process.key,
+        evidence=(("devices", (text(event.device),)), ("call", event.call), ("error", event.error)),
+        severity=Severity.HIGH if device.is_raw and not event.error else Severity.MEDIUM,
         inherited=True,
     )
 
@@ -88,10 +113,10 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1068", "Exploitation for Privilege Escalation", "TA0004", "Privilege Escalation"),
     ),
-    wants=(Seen, Exec),
+    wants=(Seen, Exec, CallMade),
     check=check,
     weakest=Tier.POLL,
-    summary="A container process holds the machine's memory, a pass-through of a disk, or a door to the kernel open.",
+    summary="A container process holds or makes a device of the machine's memory, of a disk, or into the kernel.",
     benign=(
         "Virtual machines, VPNs and device plug-ins hold kvm, vfio or tun that the bundle names by number: silent.",
         "Privileged pods that do so without naming the device (KubeVirt's handler, VPN gateways): medium.",
@@ -99,7 +124,8 @@ DETECTOR = Detector(
         "A masked /proc/kcore is the null device: silent.",
     ),
     misses=(
-        "A device that is opened and closed again between two looks; what was mapped stays mapped (ebpf).",
+        "A device that is opened and closed again between two looks; what was mapped stays mapped.",
+        "A node that is made, below the ebpf tier.",
         "Devices whose number the kernel gives out at run time: vfio groups, GPUs, bsg.",
         "A kcore on a mount whose table is not known, or below another name: only the kernel's name is looked for.",
     ),

@@ -1,4 +1,4 @@
-"""A container process holds a namespace of the host, or of another container, open.
+"""A container process goes after a namespace of the host, or of another container.
 
 A descriptor of a namespace is the ticket to it: setns(2) with it needs no path and no process of the host any more, and
 a descriptor can be passed on. Nobody opens one but to enter, or to keep it for later.
@@ -6,14 +6,14 @@ a descriptor can be passed on. Nobody opens one but to enter, or to keep it for 
 *Fires on:* an open descriptor of a container process is a namespace of the host that the container's first process has
 not, or one that the first process of another container has. Medium for a foreign network, ipc, uts, cgroup or time
 namespace where the container shares the host's network (network plug-ins keep the pods'), else high. That it was
-*entered* is told by HW-101 and HW-102.
+*entered* is told by HW-101 and HW-102. Or the kernel refused the process setns(2): medium.
 """
 
 from __future__ import annotations
 
 import re
 
-from collectors.events import Exec, ProcessEvent, Seen
+from collectors.events import Exec, ProcessEvent, Refused, Seen
 from collectors.facts import DescriptorKind
 from detectors.base import (
     ESCAPE_TO_HOST,
@@ -26,6 +26,7 @@ from detectors.base import (
     NodeView,
     Severity,
     Tier,
+    actor,
     holder,
 )
 
@@ -34,7 +35,10 @@ _DEEP = frozenset({"mnt", "pid", "user"})
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
-    """Ask of every namespace that the process holds whose it is."""
+    """What the process was refused, or whose each namespace is that it holds."""
+    if isinstance(event, Refused):
+        yield from _refused(event, view)
+        return
     held = holder(event.process, view)
     if held is None or isinstance(held, Blind):
         if held is not None:
@@ -56,6 +60,22 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         severity=Severity.MEDIUM if is_light else Severity.HIGH,
         inherited=True,
     )
+
+
+def _refused(event: Refused, view: NodeView) -> Found:
+    """An attempt to enter some namespace; which one, the kernel does not say."""
+    member = actor(event.process, view) if event.call == "setns" else None
+    if isinstance(member, Blind):
+        yield member
+    elif member is not None:
+        yield Finding(
+            "was refused to enter a namespace",
+            member.container.id,
+            event.process.key,
+            evidence=(("call", event.call), ("error", event.error)),
+            severity=Severity.MEDIUM,
+            inherited=True,
+        )
 
 
 def _foreign(held: Holder, view: NodeView) -> list[tuple[str, int, str]]:
@@ -82,10 +102,10 @@ DETECTOR = Detector(
     family=Family.TECHNIQUE,
     severity=Severity.HIGH,
     techniques=(ESCAPE_TO_HOST,),
-    wants=(Seen, Exec),
+    wants=(Seen, Exec, Refused),
     check=check,
     weakest=Tier.POLL,
-    summary="A container process holds a namespace of the host or of another container open.",
+    summary="A container process holds a namespace of the host or of another container, or was refused to enter one.",
     benign=(
         (
             "Network plug-ins and meshes that run as pods (Cilium, Calico, Istio's node agent) keep the network "
@@ -96,8 +116,8 @@ DETECTOR = Detector(
         "Runtimes and CNI plug-ins are processes of the host.",
     ),
     misses=(
-        "A descriptor that is closed again between two looks, and setns by a pidfd, which is no namespace (ebpf).",
-        "An attempt that the kernel refused (ebpf).",
+        "A descriptor that is closed again between two looks, and setns by a pidfd, which is no namespace.",
+        "Below the ebpf tier: an attempt that the kernel refused.",
         "A namespace that no first process of a container has, and not the host: of another host process.",
     ),
     advice=(

@@ -14,8 +14,8 @@ from collectors.errors import Malformed
 
 SOURCE = "ebpf"
 
-KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED, KIND_EXIT, KIND_CGROUP = range(1, 7)
-CAUSE_EXEC, CAUSE_FORK, CAUSE_EXIT = -1, -2, -3
+KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED, KIND_EXIT, KIND_CGROUP, KIND_ACT = range(1, 8)
+CAUSE_EXEC, CAUSE_FORK, CAUSE_EXIT, CAUSE_SIGNAL, CAUSE_FOREIGN_CALL, CAUSE_CHANGE = range(-1, -7, -1)
 FLAG_KERNEL_THREAD, FLAG_EXITING, FLAG_PARENT_IS_KERNEL, FLAG_CANDIDATE, FLAG_TOLD = 1, 2, 4, 8, 16
 MAX_CGROUPS = 16
 
@@ -35,9 +35,11 @@ _CGROUPS_AT = _PROGRAM_AT + _PROGRAM.size
 ROW_BYTES = _CGROUPS_AT + MAX_CGROUPS * _CGROUP.size
 _ARGUMENTS_AT = ROW_BYTES + _STRINGS.size
 _PATH_AT = _ARGUMENTS_AT + _ARGUMENT_BYTES
+TASK_BYTES = _PATH_AT + _PATH_BYTES
+"""Of a task's record that is not cut: an act's own part begins there."""
 _CGROUP_BYTES = _HEADER.size + _CGROUP.size + _PATH_BYTES
 
-_KINDS_OF_TASKS = frozenset({KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED})
+_KINDS_OF_TASKS = frozenset({KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED, KIND_ACT})
 
 
 class Header(NamedTuple):
@@ -200,9 +202,13 @@ def _decode_strings(data: bytes) -> tuple[bytes, bytes]:
     arguments_size, path_size = _STRINGS.unpack_from(data, ROW_BYTES)
     if arguments_size > _ARGUMENT_BYTES or _PATH_AT + path_size > len(data):
         raise Malformed(SOURCE, "strings longer than their record")
-    names = data[_PATH_AT : _PATH_AT + path_size].split(b"\0")[:-1]
-    path = b"/" + b"/".join(reversed(names)) if names else b""
-    return data[_ARGUMENTS_AT : _ARGUMENTS_AT + arguments_size], path
+    return data[_ARGUMENTS_AT : _ARGUMENTS_AT + arguments_size], join_path(data[_PATH_AT : _PATH_AT + path_size])
+
+
+def join_path(names: bytes) -> bytes:
+    """A path of its components, the last first, each with its NUL; empty where there are none."""
+    parts = names.split(b"\0")[:-1]
+    return b"/" + b"/".join(reversed(parts)) if parts else b""
 
 
 def _decode_cgroup(data: bytes, header: Header) -> CgroupRecord:

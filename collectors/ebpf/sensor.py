@@ -12,6 +12,7 @@ of is introduced first, by its parents where they live, else by the root of the 
 from __future__ import annotations
 
 import functools
+import os
 import select
 import struct
 import time
@@ -20,19 +21,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from collectors.ebpf import call_watch
+from collectors.ebpf.acts import (
+    ActCall,
+    ActRecord,
+    Context,
+    Way,
+    act_calls_by_number,
+    as_raw_socket,
+    decode_act,
+    event_of,
+)
 from collectors.ebpf.calls import Call, Effect, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
-from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
+from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, has_tracepoint, possible_cpus
 from collectors.ebpf.membership import Memberships
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
     FLAG_CANDIDATE,
+    KIND_ACT,
     KIND_EXEC,
     KIND_REFUSED,
     CgroupRecord,
     ExitRecord,
     TaskRecord,
     decode,
+    decode_header,
 )
 from collectors.errors import CollectorError, Malformed, Unsupported
 from collectors.events import (
@@ -42,6 +57,7 @@ from collectors.events import (
     Lost,
     NamespaceChange,
     ProcessEvent,
+    RawSocketHeld,
     Refused,
     RootChange,
     Seen,
@@ -54,8 +70,10 @@ SOURCE = "ebpf"
 OBJECT = Path(__file__).with_name("sensor.bpf.o")
 BTF = Path("/sys/kernel/btf/vmlinux")
 
-_TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move")
-_ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
+_TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move", "on_signal")
+# Since Linux 6.13: without them a rename or a link onto a watched directory is not seen
+_CHANGES = (("on_change", "ctime_ns_xchg"), ("on_coarse_change", "inode_set_ctime_to_ts"))
+_MAPS = ("ring", "calls", "foreign_calls", "counters", "settings", "files")
 _MAX_PARENTS = 16
 _REMEASURE_NS = 10_000_000_000
 _MAX_FILES = 8192
@@ -80,6 +98,7 @@ COUNTERS = (
     "notable_exits",
     "lost",
     "not_remembered",
+    "notable_acts",
 )
 """``enum counter`` of ``kernel/maps.h``, in its order."""
 
@@ -111,6 +130,7 @@ class EbpfSource:
         *,
         ring_bytes: int,
         request_sweep: Callable[[], None],
+        object_watch: ObjectWatch,
         object_path: Path = OBJECT,
     ) -> None:
         self.counters = Counters()
@@ -125,6 +145,9 @@ class EbpfSource:
         self._files: dict[FileId, FileId] = {}  # what stat(2) shows, where it is not what the inode has
         self._naming = Naming(self.names.resolve, lambda file: self._files.get(file, file), host.ticks_per_second)
         self._calls: dict[int, Call] = {}
+        self._act_calls: dict[int, ActCall] = {}
+        self._watched = object_watch
+        self._context = Context({}, os.getpid(), object_watch.objects, self._naming.file)
         self._object: BpfObject | None = None
         self._maps: dict[str, BpfMap] = {}
         self._ring: RingBuffer | None = None
@@ -142,17 +165,19 @@ class EbpfSource:
         if not BTF.exists():
             raise Unsupported(SOURCE, f"the kernel has no BTF ({BTF} is missing: CONFIG_DEBUG_INFO_BTF)")
         self._calls = calls_by_number()
+        self._act_calls = act_calls_by_number()
+        self._context = self._context._replace(calls=self._act_calls)
         opened = BpfObject(self._object_path)
         try:
             opened.resize("ring", self._ring_bytes)
-            opened.load()
-            self._maps = {name: opened.map(name) for name in ("ring", "calls", "counters", "settings", "files")}
-            for number, call in self._calls.items():
-                self._maps["calls"].update(number.to_bytes(4, "little"), call.meaning.to_bytes(4, "little"))
+            changes = tuple(name for name, tracepoint in _CHANGES if has_tracepoint(BTF, tracepoint))
+            opened.load(without={name for name, _ in _CHANGES} - set(changes))
+            self._maps = {name: opened.map(name) for name in _MAPS}
+            call_watch.fill(self._maps, self._calls, self._act_calls)
             self._ring = RingBuffer(self._maps["ring"], self._take)
-            for name in _TRACEPOINTS:
+            for name in (*_TRACEPOINTS, *changes):
                 opened.attach(name)
-            self.way = self._watch_calls(opened)
+            self.way = call_watch.attach(opened, self._calls, self._act_calls)
         except CollectorError:
             opened.close()
             raise
@@ -184,19 +209,6 @@ class EbpfSource:
             self._object = None
         self._wakeup.close()
 
-    def _watch_calls(self, opened: BpfObject) -> str:
-        """One tracepoint for each call where perf_event_open(2) may be used, else the one of all calls."""
-        before = opened.link_count
-        try:
-            for call in self._calls.values():
-                opened.attach_tracepoint(_ONE_CALL, "syscalls", f"sys_exit_{call.tracepoint or call.name}")
-        except CollectorError as error:
-            opened.detach_since(before)
-            opened.attach(_ANY_CALL)
-            why = error.detail.split(": ")[1] if ": " in error.detail else error.detail
-            return f"one tracepoint for all system calls (those for single ones: {why})"
-        return "one tracepoint for each watched system call"
-
     # What the sweep asks --------------------------------------------------------------------------------------------
 
     @property
@@ -209,6 +221,11 @@ class EbpfSource:
         if self._object is None:
             raise Unsupported(SOURCE, "the sensor is closed")
         return self._object.open_iterator("each_task")
+
+    def watch_objects(self) -> None:
+        """Have the kernel know the watched objects as they are now; for the sweep's thread."""
+        if self._object is not None:
+            self._watched.look(self._object)
 
     def kernel_counts(self) -> dict[str, int]:
         """What the programs have seen, told and lost since they were loaded."""
@@ -273,7 +290,7 @@ class EbpfSource:
         """One record of the ring. What is wrong with it is counted, and ends nothing."""
         self.counters.records += 1
         try:
-            record = decode(data)
+            record = decode_act(data) if decode_header(data).kind == KIND_ACT else decode(data)
         except Malformed:
             self.counters.malformed += 1
             return
@@ -284,7 +301,9 @@ class EbpfSource:
                 case ExitRecord():
                     self._exited(record)
                 case TaskRecord():
-                    self._acted(record)
+                    self._acted(record, self._event(record))
+                case ActRecord():
+                    self._did(record)
         except CollectorError as error:
             self.counters.failed[error.kind] += 1
 
@@ -301,23 +320,47 @@ class EbpfSource:
         if not self.memberships.must_linger(key):
             self._observer.ended(key, self._at(header.boot_ns))
 
-    def _acted(self, record: TaskRecord) -> None:
+    def _did(self, record: ActRecord) -> None:
+        """An act of a container's task; a raw socket is told as those are that a sweep finds held."""
+        if not record.task.header.session and not self._is_contained(record.task):
+            return
+        call = self._act_calls.get(record.task.header.call)
+        if call is None or call.way is not Way.MAKES_SOCKET:
+            self._acted(record.task, event_of(record, self._context))
+            return
+        tracked = self._acted(record.task, Seen)
+        if tracked is not None and tracked.container_id is not None:
+            kind, protocol = as_raw_socket(record.act)
+            at_ns = self._at(record.task.header.boot_ns)
+            self._emit(RawSocketHeld(at_ns, tracked.container_id, tracked.key, record.act.inode, kind, protocol))
+
+    def _is_contained(self, record: TaskRecord) -> bool:
+        """By what was told of it, or of its parent, before: the kernel did not know yet. Not so a runtime's own."""
+        header = record.header
+        for pid in (header.tgid, header.parent_tgid):
+            tracked = self._observer.tracked(pid)
+            if tracked is not None:
+                return tracked.container_id is not None
+        return False
+
+    def _acted(self, record: TaskRecord, kind: Callable[[int, Process], ProcessEvent]) -> Tracked | None:
         header = record.header
         at_ns = self._at(header.boot_ns)
         process = as_process(record, at_ns, self._naming)
         if isinstance(process.confinement.cgroups, Unknown):
             process = self._with_cgroups(record, process)
-        if header.flags & FLAG_CANDIDATE and header.kind != KIND_EXEC:
+        if header.flags & FLAG_CANDIDATE and header.kind not in {KIND_EXEC, KIND_ACT}:
             self._observer.built(process, at_ns)
-            return
+            return None
         self._introduce(record, process.key, at_ns)
-        tracked = self._observer.witnessed(self._event(record), process, at_ns)
+        tracked = self._observer.witnessed(kind, process, at_ns)
         if tracked is None:
-            return
+            return None
         if header.flags & FLAG_CANDIDATE or not header.session:
             self.judge(record, tracked)
         if header.kind == KIND_EXEC and tracked.told is not None:
             self._know_file(record, tracked.told, tracked.container_id)
+        return tracked
 
     def _event(self, record: TaskRecord) -> Callable[[int, Process], ProcessEvent]:
         """The event that a record is, but for time and process."""

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collectors.facts import Process
-from detectors.base import Finding, Member, Severity
+from collectors.events import Refused
+from collectors.facts import Process, Unknown
+from detectors.base import Blind, Finding, Member, Severity
 from detectors.namespace_entry_attempted import DETECTOR
 from tests.support import build, held
-from tests.support.view import run, seen, view_of
+from tests.support.view import FakeView, run, seen, view_of
 
 
 def on_host_network(task: Process) -> Member:
@@ -56,3 +57,28 @@ def test_silent_when_the_host_s_namespace_was_given() -> None:
 
 def test_blind_when_something_is_not_known() -> None:
     assert held.blind_cases(DETECTOR) == held.blind_answers()
+
+
+def test_fires_when_setns_was_refused() -> None:
+    task = build.process()
+    assert run(DETECTOR, Refused(build.NOW_NS, task, "setns", 1), view_of(build.member(task))) == [
+        Finding(
+            "was refused to enter a namespace",
+            build.container_id(),
+            task.key,
+            evidence=(("call", "setns"), ("error", 1)),
+            severity=Severity.MEDIUM,
+            inherited=True,
+        )
+    ]
+
+
+def test_silent_when_another_call_was_refused() -> None:
+    task = build.process()
+    assert run(DETECTOR, Refused(build.NOW_NS, task, "mount", 1), view_of(build.member(task))) == []
+
+
+def test_blind_when_who_was_refused_is_not_known() -> None:
+    task = build.process()
+    view = FakeView(members={task.key: Unknown("no container")})
+    assert run(DETECTOR, Refused(build.NOW_NS, task, "setns", 1), view) == [Blind("no container", task.key)]

@@ -20,6 +20,10 @@ PROGRAMS = (
     "on_cgroup_move",
     "each_task",
     "judge",
+    "watch",
+    "on_signal",
+    "on_change",
+    "on_coarse_change",
 )
 
 needs_bpf = pytest.mark.skipif(

@@ -1,6 +1,16 @@
 """The one list of escapes that the live tests really perform."""
 
-from tests.support.acts import cgroups, executions, exposures, kernel_helpers, mounts, namespaces, privileges, roots
+from tests.support.acts import (
+    calls,
+    cgroups,
+    executions,
+    exposures,
+    kernel_helpers,
+    mounts,
+    namespaces,
+    privileges,
+    roots,
+)
 from tests.support.stage import Act
 
 ACTS: tuple[Act, ...] = (
@@ -12,4 +22,5 @@ ACTS: tuple[Act, ...] = (
     *privileges.ACTS,
     *executions.ACTS,
     *exposures.ACTS,
+    *calls.ACTS,
 )
