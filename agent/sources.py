@@ -39,6 +39,8 @@ JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
 NODE_REFRESH_SECONDS = 300.0
 
+_ASKED_FOR = "the configuration asks for it"
+
 
 @dataclass(slots=True)
 class SourceHealth:
@@ -83,16 +85,24 @@ class Sources:
         """Open the best sensor that configuration and node allow."""
         wanted = self._config.sensor
         if wanted == "poll":
-            return SensorChoice(Tier.POLL, "the configuration asks for it")
-        if wanted == "ebpf":
+            return SensorChoice(Tier.POLL, _ASKED_FOR)
+        refused: list[str] = []
+        for tier, take in ((Tier.EBPF, self._take_ebpf), (Tier.NETLINK, self._take_netlink)):
+            if wanted not in ("auto", tier):
+                continue
             try:
-                return self._choose_ebpf()
+                detail = take()
             except CollectorError as error:
-                raise ConfigError("", None, "sensor", f"ebpf is not to be had here: {error}") from error
-        return self._choose_netlink(wanted)
+                if wanted == tier:
+                    raise ConfigError("", None, "sensor", f"{tier} is not to be had here: {error}") from error
+                refused.append(f"{tier} is not to be had here: {error}")
+                continue
+            why = _ASKED_FOR if wanted == tier else "; ".join(refused) or "the best tier"
+            return SensorChoice(tier, f"{why}; {detail}" if detail else why)
+        return SensorChoice(Tier.POLL, "; ".join(refused))
 
-    def _choose_ebpf(self) -> SensorChoice:
-        """Load the eBPF programs; the task iterator is the sweep then. Raises a ``CollectorError``."""
+    def _take_ebpf(self) -> str:
+        """Load the eBPF programs; the task iterator is the sweep then. How calls are watched; may raise."""
         extra = (configured(each.path, each.kind, below=each.below) for each in self._config.watched_objects)
         namespace = self._collectors.host.namespaces.mnt
         object_watch = ObjectWatch(
@@ -120,28 +130,19 @@ class Sources:
             cpu_ns=time.thread_time_ns,
             full_every=self._config.sweep.full_every,
         )
-        return SensorChoice(Tier.EBPF, f"the configuration asks for it; {source.way}")
+        return source.way
 
-    def _choose_netlink(self, wanted: str) -> SensorChoice:
-        """Open the process connector, or say why there is only polling."""
+    def _take_netlink(self) -> str:
+        """Open the process connector; nothing to say of it. May raise a ``CollectorError``."""
         connector = ConnectorSource(
             self._collectors.observer,
             self._emit,
             receive_buffer_bytes=self._config.netlink.receive_buffer_bytes,
             request_sweep=self.request_sweep,
         )
-        try:
-            connector.open()
-        except CollectorError as error:
-            if wanted == "netlink":
-                raise ConfigError("", None, "sensor", f"netlink is not to be had here: {error}") from error
-            return SensorChoice(Tier.POLL, f"netlink is not to be had here: {error}")
+        connector.open()
         self._connector = connector
-        if wanted == "netlink":
-            return SensorChoice(Tier.NETLINK, "the configuration asks for it")
-        return SensorChoice(
-            Tier.NETLINK, "the best tier that is ready for every node; `sensor: ebpf` sees more, on trial"
-        )
+        return ""
 
     def watch_over(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
         """Run another thread of the agent under the same care, from ``start`` to ``stop``."""
@@ -173,6 +174,11 @@ class Sources:
     def connector(self) -> ConnectorSource | None:
         """The process connector, where the tier has one."""
         return self._connector
+
+    @property
+    def ebpf(self) -> EbpfSource | None:
+        """The eBPF sensor, where the tier has one and it has not been closed."""
+        return self._ebpf
 
     @property
     def docker_status(self) -> SourceStatus | None:

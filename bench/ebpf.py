@@ -169,20 +169,13 @@ def _sweep() -> None:
             full_every=Config().sweep.full_every,
         )
         tasks = sweep.run().processes
-        reading = [_cpu_ms(lambda: _drain(source)) for _ in range(PASSES)]
+        reading = [_cpu_ms(source.read_tasks) for _ in range(PASSES)]
         whole = [sweep.run().cpu_ns / 1e6 for _ in range(PASSES)]
         source.close()
     print(
         f"sweep of {tasks} processes             kernel {statistics.median(reading) * 1000 / tasks:.2f} ms, with "
         f"decoding and comparison {statistics.median(whole) * 1000 / tasks:.2f} ms per 1,000 (CPU, median)"
     )
-
-
-def _drain(source: EbpfSource) -> None:
-    iterator = source.open_iterator()
-    while os.read(iterator, 1 << 20):
-        pass
-    os.close(iterator)
 
 
 def _cpu_ms(work: object) -> float:

@@ -1,4 +1,4 @@
-"""Has the programs see the watched system calls return: one tracepoint for each, or the one of all of them.
+"""Attaches the programs; the watched system calls they see return by a tracepoint each, or by the one of all of them.
 
 A single call's tracepoint costs the other calls nothing, and wants perf_event_open(2) and tracefs; the one of all calls
 wants only bpf(2), and looks each number up. Both lead to the same handlers (``kernel/calls.h``).
@@ -6,15 +6,24 @@ wants only bpf(2), and looks each number up. Both lead to the same handlers (``k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from collectors.ebpf.acts import ActCall
 from collectors.ebpf.calls import Call
 from collectors.ebpf.foreign_calls import translate
-from collectors.ebpf.libbpf import BpfMap, BpfObject
+from collectors.ebpf.libbpf import BpfMap, BpfObject, has_tracepoint
 from collectors.errors import CollectorError
 
+# Since Linux 6.13 (include/trace/events/timestamp.h)
+CHANGES = {"on_change": "ctime_ns_xchg", "on_coarse_change": "inode_set_ctime_to_ts"}
+TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move", "on_signal", *CHANGES)
 _ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
+
+
+def missing_programs(btf: Path) -> frozenset[str]:
+    """The programs of tracepoints that the running kernel has not got: nothing renamed or linked is seen then."""
+    return frozenset(name for name, tracepoint in CHANGES.items() if not has_tracepoint(btf, tracepoint))
 
 
 def fill(maps: Mapping[str, BpfMap], calls: Mapping[int, Call], act_calls: Mapping[int, ActCall]) -> None:
@@ -30,8 +39,13 @@ def fill(maps: Mapping[str, BpfMap], calls: Mapping[int, Call], act_calls: Mappi
         maps["foreign_calls"].update(number.to_bytes(4, "little"), (own + 1).to_bytes(4, "little"))
 
 
-def attach(opened: BpfObject, calls: Mapping[int, Call], act_calls: Mapping[int, ActCall]) -> str:
-    """Attach one program to each call's return, else one to all; what was possible, in words."""
+def attach(
+    opened: BpfObject, calls: Mapping[int, Call], act_calls: Mapping[int, ActCall], *, without: Collection[str]
+) -> str:
+    """Attach all programs, that of calls to each one's return, else to that of all; what was possible, in words."""
+    for name in TRACEPOINTS:
+        if name not in without:
+            opened.attach(name)
     names = [each.tracepoint or each.name for each in calls.values()]
     names += [each.tracepoint or each.name for each in act_calls.values()]
     before = opened.link_count

@@ -131,11 +131,17 @@ class ProcessReader:
             raise from_os_error("proc/task", error) from error
         return tuple(int(name) for name in names if name.isdecimal())
 
-    def read_mounts(self, pid: int) -> tuple[Mount, ...]:
-        """The process' mount table; raises a ``CollectorError`` kind."""
-        directory = open_process(self._proc, pid)
+    def read_mounts(self, key: ProcessKey, mnt_namespace: int) -> tuple[Mount, ...]:
+        """The mount table of a namespace, through a task that was seen in it.
+
+        Raises a ``CollectorError`` kind; ``Gone`` also when the task has left it, or is another one by now.
+        """
+        directory = open_process(self._proc, key.pid)
         try:
-            return read_mountinfo(directory)
+            mounts = read_mountinfo(directory)
+            if read_stat(directory).start_ticks != key.start_ticks or read_namespaces(directory).mnt != mnt_namespace:
+                raise Gone("proc/mountinfo", f"{key.pid} is not in that mount namespace any more")
+            return mounts
         finally:
             os.close(directory)
 

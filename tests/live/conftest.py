@@ -17,13 +17,12 @@ from tests.support.running_agent import SETTLE_SECONDS, AgentError, RunningAgent
 from tests.support.stage import Stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/alert.schema.json"
-ORDER = ("poll", "netlink", "ebpf")
 TIERS = ("poll", "netlink")
 
 
 def sees(tier: str, weakest: str) -> bool:
     """Whether a tier is at least the weakest one that an act needs."""
-    return ORDER.index(tier) >= ORDER.index(weakest)
+    return TIERS.index(tier) >= TIERS.index(weakest)
 
 
 @pytest.fixture(scope="session")

@@ -216,6 +216,12 @@ struct mm_struct {
 
 struct kernfs_node {
 	unsigned long long id;
+	const char *name;
+	struct kernfs_node *__parent; /* 6.15 and later */
+};
+
+struct kernfs_node___old { /* to 6.14 */
+	struct kernfs_node *parent;
 };
 
 struct cgroup_root {

@@ -36,6 +36,7 @@ enum flag {
 	FLAG_PARENT_IS_KERNEL = 4,
 	FLAG_CANDIDATE = 8, /* nobody has judged yet whether it is in a container */
 	FLAG_TOLD = 16, /* user space has heard of it before */
+	FLAG_LAST = 32, /* of an exit: nobody who bears its session's mark is left */
 };
 
 struct header {
@@ -114,6 +115,14 @@ struct cgroup_record {
 	struct header header;
 	struct cgroup_id cgroup;
 	char path[PATH_BYTES];
+};
+
+/* A row of the iterator that names the cgroups of living tasks. */
+struct cgroup_row {
+	struct cgroup_id cgroup;
+	__u32 path_size;
+	__u32 _unused;
+	char path[PATH_BYTES]; /* its components, the last first, each with its NUL */
 };
 
 #endif

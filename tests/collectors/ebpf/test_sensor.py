@@ -7,8 +7,9 @@ from agent.assembly import assemble
 from agent.config_schema import Config
 from collectors.ebpf import sensor
 from collectors.ebpf.calls import CALLS
+from collectors.ebpf.counters import COUNTERS
 from collectors.ebpf.object_watch import ObjectWatch
-from collectors.ebpf.sensor import COUNTERS, EbpfSource
+from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Unsupported
 from collectors.events import Event
 

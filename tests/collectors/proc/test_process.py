@@ -104,8 +104,16 @@ def test_parses_equal_parts_to_shared_values(tmp_path: Path) -> None:
 
 
 def test_parses_mounts(tmp_path: Path) -> None:
-    (mount,) = reader(build_tree(tmp_path, {"42": process_tree(42)})).read_mounts(42)
+    subject = reader(build_tree(tmp_path, {"42": process_tree(42)}))
+    seen = subject.read(42)
+    namespace = seen.confinement.namespaces.mnt
+    assert isinstance(namespace, int)
+    (mount,) = subject.read_mounts(seen.key, namespace)
     assert (mount.mnt_id, mount.point) == (22, b"/")
+    with pytest.raises(Gone):
+        subject.read_mounts(seen.key, namespace + 1)  # it has gone elsewhere: these would be another's mounts
+    with pytest.raises(Gone):
+        subject.read_mounts(ProcessKey(42, seen.key.start_ticks + 1), namespace)
 
 
 def test_parses_a_real_process_and_its_descriptors() -> None:
