@@ -20,6 +20,8 @@ from agent.config_schema import Config
 from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.deeds import Watching
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
@@ -111,13 +113,14 @@ class Sources:
             namespace if isinstance(namespace, int) else 0,
             clock_ns=time.monotonic_ns,
         )
+        connections = Connections(self._collectors.observer, self._collectors.host, self._collectors.roots, self._emit)
         source = EbpfSource(
             self._collectors.observer,
             self._emit,
             self._collectors.host,
             ring_bytes=self._config.ebpf.ring_bytes,
             request_sweep=self.request_sweep,
-            object_watch=object_watch,
+            watching=Watching(object_watch, connections),
         )
         source.open()
         self._ebpf = source

@@ -24,6 +24,8 @@ from agent.selftest.alerts import OwnAgent
 from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import host_victim
 from bench.crowd import crowd
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.deeds import Watching
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
@@ -156,7 +158,10 @@ def _sweep() -> None:
             collectors.host,
             ring_bytes=1 << 22,
             request_sweep=lambda: None,
-            object_watch=ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
+            watching=Watching(
+                ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
+                Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None),
+            ),
         )
         source.open()
         sweep = EbpfSweep(

@@ -52,6 +52,7 @@ class Way(IntEnum):
     CHANGES_MODE_AT = 35
     SETS_ATTRIBUTE = 36
     SETS_ATTRIBUTE_OF = 37
+    CONNECTS = 48
 
 
 class How(IntEnum):
@@ -67,6 +68,7 @@ class How(IntEnum):
     HOST_MOUNT = 8
     MODE = 9
     CAPABILITIES = 10
+    CONNECTED = 11
 
 
 _TOUCHES = {
@@ -123,6 +125,7 @@ ACT_CALLS = (
     ActCall("setxattr", 188, 5, Way.SETS_ATTRIBUTE),
     ActCall("lsetxattr", 189, 6, Way.SETS_ATTRIBUTE),
     ActCall("fsetxattr", 190, 7, Way.SETS_ATTRIBUTE_OF),
+    ActCall("connect", 42, 203, Way.CONNECTS),
 )
 
 
@@ -197,7 +200,7 @@ def _path(data: bytes, *, act_how: int) -> bytes:
     """Components, the last first; of what a process wrote itself the text as it is."""
     if act_how in {How.MODE, How.CAPABILITIES} and data.count(b"\0") == 1:
         return data.rstrip(b"\0")
-    return join_path(data)
+    return data if act_how == How.CONNECTED else join_path(data)
 
 
 class Context(NamedTuple):

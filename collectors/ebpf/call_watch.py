@@ -15,15 +15,16 @@ from collectors.ebpf.foreign_calls import translate
 from collectors.ebpf.libbpf import BpfMap, BpfObject, has_tracepoint
 from collectors.errors import CollectorError
 
-# Since Linux 6.13 (include/trace/events/timestamp.h)
+# Since Linux 6.13 (include/trace/events/timestamp.h); without them nothing renamed or linked is seen
 CHANGES = {"on_change": "ctime_ns_xchg", "on_coarse_change": "inode_set_ctime_to_ts"}
-TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move", "on_signal", *CHANGES)
+OPTIONAL = {**CHANGES, "on_io_uring": "io_uring_complete"}  # a kernel may be built without io_uring
+TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move", "on_signal", "on_tcp_state", *OPTIONAL)
 _ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
 
 
 def missing_programs(btf: Path) -> frozenset[str]:
-    """The programs of tracepoints that the running kernel has not got: nothing renamed or linked is seen then."""
-    return frozenset(name for name, tracepoint in CHANGES.items() if not has_tracepoint(btf, tracepoint))
+    """The programs of tracepoints that the running kernel has not got."""
+    return frozenset(name for name, tracepoint in OPTIONAL.items() if not has_tracepoint(btf, tracepoint))
 
 
 def fill(maps: Mapping[str, BpfMap], calls: Mapping[int, Call], act_calls: Mapping[int, ActCall]) -> None:

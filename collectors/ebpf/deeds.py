@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
-from collectors.ebpf.acts import ActRecord, Context, Way, act_calls_by_number, as_raw_socket, event_of
+from collectors.ebpf.acts import ActRecord, Context, How, Way, act_calls_by_number, as_raw_socket, event_of
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.libbpf import BpfMap
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.records import TaskRecord
 from collectors.events import Event, ProcessEvent, RawSocketHeld, Seen
 from collectors.facts import FileId, Process
 from collectors.observer import Observer, Tracked
+
+
+class Watching(NamedTuple):
+    """What is watched besides the tasks themselves."""
+
+    objects: ObjectWatch
+    connections: Connections
+
 
 Acted = Callable[[TaskRecord, Callable[[int, Process], ProcessEvent]], Tracked | None]
 
@@ -24,29 +35,38 @@ class Deeds:
     def __init__(
         self,
         observer: Observer,
-        objects: ObjectWatch,
+        watching: Watching,
         file: Callable[[FileId], FileId],
         emit: Callable[[Event], None],
         acted: Acted,
     ) -> None:
         self.calls = act_calls_by_number()
-        self.objects = objects
+        self.objects, self._connections = watching
         self._observer = observer
-        self._context = Context(self.calls, os.getpid(), objects.objects, file)
+        self._context = Context(self.calls, os.getpid(), watching.objects.objects, file)
         self._emit = emit
         self._acted = acted
 
+    def fill(self, endpoints: BpfMap) -> None:
+        """Have the kernel know the addresses and ports that matter."""
+        self._connections.fill(endpoints)
+
     def take(self, record: ActRecord, at_ns: int) -> None:
-        """Tell an act of a container's task; a raw socket as those are told that a sweep finds held."""
+        """Tell an act of a container's task; of sockets in the events of those that a sweep finds held."""
         header = record.task.header
         if not header.session and not self._is_contained(record.task):
             return
         call = self.calls.get(header.call)
-        if call is None or call.way is not Way.MAKES_SOCKET:
+        is_connection = record.act.how == How.CONNECTED
+        if not is_connection and (call is None or call.way is not Way.MAKES_SOCKET):
             self._acted(record.task, event_of(record, self._context))
             return
         tracked = self._acted(record.task, Seen)
-        if tracked is not None and tracked.container_id is not None:
+        if tracked is None or tracked.container_id is None:
+            return
+        if is_connection:
+            self._connections.take(record, tracked, at_ns)
+        else:
             kind, protocol = as_raw_socket(record.act)
             self._emit(RawSocketHeld(at_ns, tracked.container_id, tracked.key, record.act.inode, kind, protocol))
 

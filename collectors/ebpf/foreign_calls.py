@@ -20,6 +20,7 @@ I386 = {
     "chdir": 12,
     "chmod": 15,
     "chroot": 61,
+    "connect": 362,
     "creat": 8,
     "delete_module": 129,
     "fchdir": 133,

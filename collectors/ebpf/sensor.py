@@ -28,10 +28,9 @@ from collectors.ebpf.calls import Call, Effect, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
 from collectors.ebpf.counters import COUNTERS, Counters
 from collectors.ebpf.decisions import Decisions
-from collectors.ebpf.deeds import Deeds
+from collectors.ebpf.deeds import Deeds, Watching
 from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
 from collectors.ebpf.numbers import FileNumbers
-from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
     FLAG_CANDIDATE,
@@ -96,7 +95,7 @@ class EbpfSource:
         *,
         ring_bytes: int,
         request_sweep: Callable[[], None],
-        object_watch: ObjectWatch,
+        watching: Watching,
         object_path: Path = OBJECT,
     ) -> None:
         self.counters = Counters()
@@ -111,7 +110,7 @@ class EbpfSource:
         self._naming = Naming(self.names.resolve, self._files.shown, host.ticks_per_second)
         self._decisions: Decisions | None = None
         self._calls: dict[int, Call] = {}
-        self._deeds = Deeds(observer, object_watch, self._files.shown, emit, self._acted)
+        self._deeds = Deeds(observer, watching, self._files.shown, emit, self._acted)
         self._object: BpfObject | None = None
         self._maps: dict[str, BpfMap] = {}
         self._ring: RingBuffer | None = None
@@ -138,6 +137,7 @@ class EbpfSource:
             opened.load(without=missing)
             self._maps = {name: opened.map(name) for name in _MAPS}
             call_watch.fill(self._maps, self._calls, self._deeds.calls)
+            self._deeds.fill(opened.map("endpoints"))
             self._ring = RingBuffer(self._maps["ring"], self._take)
             self.way = call_watch.attach(opened, self._calls, self._deeds.calls, without=missing)
             self._object, self._decisions = opened, Decisions(opened)

@@ -6,7 +6,7 @@
 #ifndef HULLWATCH_CALLS_H
 #define HULLWATCH_CALLS_H
 
-#include "watched.h"
+#include "connections.h"
 
 #define EPERM 1
 #define EACCES 13
@@ -46,6 +46,8 @@ static __always_inline int returned(__u32 number, long result)
 		struct task_record *actor = find_task(task);
 		if (!may_be_contained(task, actor))
 			return 0;
+		if (*class == CALL_CONNECTS)
+			return result < 0 ? 0 : connected_by(actor, pack(number, result));
 		return *class < CALL_OPENS ? acted(actor, *class, pack(number, result)) :
 					     acted_on_file(actor, *class, pack(number, result));
 	}

@@ -32,6 +32,7 @@ enum { BPF_F_NO_PREALLOC = 1 };
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
 #define PF_EXITING 0x00000004 /* include/linux/sched.h */

@@ -28,6 +28,8 @@ enum cause { /* of a change, where no system call is the cause */
 	CAUSE_SIGNAL = -4, /* of an act, as the following */
 	CAUSE_FOREIGN_CALL = -5, /* a system call of another architecture */
 	CAUSE_CHANGE = -6, /* of an inode */
+	CAUSE_CONNECTION = -7, /* over TCP */
+	CAUSE_IO_URING = -8,
 };
 
 enum flag {

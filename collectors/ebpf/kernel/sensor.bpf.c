@@ -9,6 +9,8 @@
 #include "techniques.h"
 #include "signals.h"
 #include "watched.h"
+#include "connections.h"
+#include "io_uring.h"
 #include "calls.h"
 #include "cgroups.h"
 #include "iterator.h"

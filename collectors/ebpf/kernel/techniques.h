@@ -29,6 +29,7 @@ enum act_class {
 	CALL_CHANGES_MODE_AT = 35,
 	CALL_SETS_ATTRIBUTE = 36,
 	CALL_SETS_ATTRIBUTE_OF = 37,
+	CALL_CONNECTS = 48, /* connections.h */
 };
 
 /* What the act was done to, as far as the kernel holds it; all of it 0 where it does not. */

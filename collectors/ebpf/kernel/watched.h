@@ -46,6 +46,7 @@ enum how {
 	HOW_HOST_MOUNT = 8, /* opened for writing, through a mount of the host's own mount namespace */
 	HOW_MODE = 9, /* made set-uid or set-gid */
 	HOW_CAPABILITIES = 10, /* given file capabilities */
+	HOW_CONNECTED = 11, /* to a process, or to an address */
 };
 
 struct object_key {

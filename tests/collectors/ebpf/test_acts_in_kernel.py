@@ -1,5 +1,6 @@
 """The programs really see acts: of a child that is marked as a container's task by hand. No container, no agent."""
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -13,14 +14,27 @@ from pathlib import Path
 import pytest
 
 import collectors.ebpf
+from agent.assembly import assemble
+from agent.config_schema import Config
 from collectors.ebpf import call_watch
 from collectors.ebpf.acts import ActRecord, How, act_calls_by_number, decode_act
 from collectors.ebpf.calls import calls_by_number
+from collectors.ebpf.connections import Connections, remote_of
 from collectors.ebpf.libbpf import BpfObject, RingBuffer
 from collectors.ebpf.object_watch import ObjectWatch
-from collectors.ebpf.records import CAUSE_CHANGE, CAUSE_SIGNAL, KIND_ACT, TaskRecord, decode, decode_header, split_rows
+from collectors.ebpf.records import (
+    CAUSE_CHANGE,
+    CAUSE_IO_URING,
+    CAUSE_SIGNAL,
+    KIND_ACT,
+    TaskRecord,
+    decode,
+    decode_header,
+    split_rows,
+)
 from collectors.events import WatchKind
 from collectors.watched_objects import Pattern, Watch
+from tests.support import io_uring
 
 OBJECT = Path(collectors.ebpf.__file__).parent / "sensor.bpf.o"
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -40,12 +54,15 @@ class Kernel:
         self.records: list[bytes] = []
         self.programs = BpfObject(OBJECT)
         missing = call_watch.missing_programs(BTF)
-        self.has_changes = not missing
+        self.has_changes = not missing & set(call_watch.CHANGES)
         self.programs.resize("ring", 1 << 20)
         self.programs.load(without=missing)
         maps = {name: self.programs.map(name) for name in ("ring", "calls", "foreign_calls")}
         call_watch.fill(maps, calls_by_number(), act_calls_by_number())
         self.ring = RingBuffer(maps["ring"], self.records.append)
+        collectors = assemble(Config(), lambda _: None, watch_mounts=False)
+        sockets = Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None)
+        sockets.fill(self.programs.map("endpoints"))
         call_watch.attach(self.programs, calls_by_number(), act_calls_by_number(), without=missing)
         objects.look(self.programs)
 
@@ -262,6 +279,70 @@ def test_a_raw_socket_is_told_and_an_ordinary_one_is_not(kernel: Kernel) -> None
     (told,) = perform(kernel, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 255))
     assert told.act.arguments[:3] == (socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 255)
     assert perform(kernel, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)) == []
+
+
+def test_a_connection_to_a_listener_outside_is_told_with_the_listeners_name(kernel: Kernel, host: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(host / "sock"))
+        server.listen()
+        os.link(host / "sock", host / "other")
+        (told,) = perform(kernel, lambda: socket.socket(socket.AF_UNIX).connect(str(host / "other")))
+    assert (told.act.how, told.act.target_pid) == (How.CONNECTED, os.getpid())
+    assert told.act.path.rstrip(b"\0") == str(host / "sock").encode()
+
+
+def test_a_connection_within_the_container_is_not_told(kernel: Kernel, host: Path) -> None:
+    def act() -> None:
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        server.bind(str(host / "own"))
+        server.listen()
+        socket.socket(socket.AF_UNIX).connect(str(host / "own"))
+
+    assert perform(kernel, act) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "port"),
+    [
+        (socket.AF_INET, "127.0.0.1", 10250),
+        (socket.AF_INET6, "::1", 2375),
+        (socket.AF_INET6, "::ffff:127.0.0.1", 10250),
+    ],
+)
+def test_a_connection_to_a_watched_port_is_told_also_when_nobody_is_there(
+    kernel: Kernel, family: int, address: str, port: int
+) -> None:
+    def act() -> None:
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.socket(family).connect((address, port))
+
+    (told,) = perform(kernel, act)
+    assert remote_of(told.act.arguments) == (address.removeprefix("::ffff:"), port)
+    assert told.act.inode
+
+
+def test_a_connection_elsewhere_is_not_told(kernel: Kernel) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        assert perform(kernel, lambda: socket.socket().connect(server.getsockname())) == []
+
+
+def test_what_io_uring_opens_and_connects_is_told(kernel: Kernel, host: Path) -> None:
+    def read() -> None:
+        assert io_uring.open_file(os.fsencode(host / "secret")) > 0
+
+    def connect() -> None:
+        assert io_uring.connect_unix(socket.socket(socket.AF_UNIX).fileno(), os.fsencode(host / "sock")) == 0
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(host / "sock"))
+        server.listen()
+        made, told = perform(kernel, read)
+        assert made.task.header.call == NUMBERS["io_uring_setup"]
+        assert (told.task.header.call, told.act.how, told.act.watched) == (CAUSE_IO_URING, How.READ, 1)
+        _, told = perform(kernel, connect)
+    assert (told.task.header.call, told.act.how, told.act.target_pid) == (CAUSE_IO_URING, How.CONNECTED, os.getpid())
 
 
 def test_a_device_node_is_told_also_when_it_is_refused(kernel: Kernel, host: Path) -> None:

@@ -28,6 +28,8 @@ PROGRAMS = (
     "judge",
     "watch",
     "on_signal",
+    "on_tcp_state",
+    "on_io_uring",
     "on_change",
     "on_coarse_change",
 )
