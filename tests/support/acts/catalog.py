@@ -3,8 +3,10 @@
 from tests.support.acts import (
     calls,
     cgroups,
+    connections,
     executions,
     exposures,
+    files,
     kernel_helpers,
     mounts,
     namespaces,
@@ -23,4 +25,6 @@ ACTS: tuple[Act, ...] = (
     *executions.ACTS,
     *exposures.ACTS,
     *calls.ACTS,
+    *files.ACTS,
+    *connections.ACTS,
 )
