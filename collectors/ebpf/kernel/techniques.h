@@ -7,6 +7,7 @@
 #ifndef HULLWATCH_TECHNIQUES_H
 #define HULLWATCH_TECHNIQUES_H
 
+#include "heads.h"
 #include "processes.h"
 
 #define MAX_ACTS_TOLD 8192
@@ -128,11 +129,10 @@ static __noinline void read_arguments_of_call(struct act *act, struct task_struc
 /* An open file of the task that runs now. */
 static __always_inline struct file *file_of(struct task_struct *task, __u32 number)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
+	struct files_struct *files = task->files;
 	struct file *file = 0;
-	if (number < BPF_CORE_READ(table, max_fds))
-		bpf_probe_read_kernel(&file, sizeof(file), files + number);
+	if (files && number < files->fdt->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), files->fdt->fd + number);
 	return file;
 }
 

@@ -12,6 +12,7 @@
 #define MAX_WATCHED 16384
 #define MAX_DIRECTORIES_UP 8
 
+#define PERMISSIONS_OF_OTHERS 0077
 #define FMODE_READ 1 /* include/linux/fs.h */
 #define FMODE_WRITE 2
 #define S_IFREG 0100000
@@ -67,6 +68,22 @@ struct {
 	__type(value, struct watched);
 } watched SEC(".maps");
 
+/* One bit for each remainder of an inode's number: most files are told from the watched ones by it alone. */
+#define SIEVE_BITS 65536
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SIEVE_BITS / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} sieve SEC(".maps");
+
+static __always_inline int may_be_watched(__u64 inode)
+{
+	__u32 word = inode % SIEVE_BITS / 64;
+	__u64 *bits = bpf_map_lookup_elem(&sieve, &word);
+	return bits && *bits >> inode % 64 & 1;
+}
+
 struct host_place {
 	__u32 root_device;
 	__u32 mnt_namespace;
@@ -79,10 +96,12 @@ struct {
 	__type(value, struct host_place);
 } host_places SEC(".maps");
 
-static __always_inline struct watched *find_watched(struct inode *inode)
+static __always_inline struct watched *find_watched(struct inode *inode, __u64 number)
 {
+	if (!may_be_watched(number))
+		return 0;
 	struct object_key key = {
-		.inode = BPF_CORE_READ(inode, i_ino),
+		.inode = number,
 		.device = BPF_CORE_READ(inode, i_sb, s_dev),
 		.generation = BPF_CORE_READ(inode, i_generation),
 	};
@@ -98,14 +117,18 @@ static __always_inline struct dentry *name_of(struct inode *inode)
 /* The watched directory that a dentry is in, or below. */
 static __noinline struct watched *find_directory(struct dentry *dentry)
 {
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	struct head head;
 	for (int i = 0; i < MAX_DIRECTORIES_UP; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 		if (!parent || parent == dentry)
 			return 0;
-		struct watched *found = find_watched(BPF_CORE_READ(parent, d_inode));
+		dentry = parent;
+		READ_HEAD(&head, dentry);
+		struct inode *inode = FROM_HEAD(&head, dentry, struct dentry, d_inode);
+		struct watched *found = find_watched(inode, BPF_CORE_READ(inode, i_ino));
 		if (found && (found->flags & (i ? WATCH_BELOW : WATCH_BELOW | WATCH_ENTRIES)))
 			return found;
-		dentry = parent;
+		parent = FROM_HEAD(&head, dentry, struct dentry, d_parent);
 	}
 	return 0;
 }
@@ -198,14 +221,21 @@ static __noinline int opened_for_writing(struct task_record *known, struct file 
 /* A task of a container has opened a file. Most are none of those that anybody watches: this is where it must be quick. */
 static __noinline int opened(struct task_record *known, struct file *file, __u64 call_and_result)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	__u32 mode = BPF_CORE_READ(file, f_mode);
-	struct watched *object = find_watched(inode);
+	struct head head;
+	READ_HEAD(&head, file);
+	struct inode *inode = FROM_HEAD(&head, file, struct file, f_inode);
+	__u32 mode = FROM_HEAD(&head, file, struct file, f_mode);
+	READ_HEAD(&head, inode);
+	struct watched *object = find_watched(inode, FROM_HEAD(&head, inode, struct inode, i_ino));
+	__u32 permissions = FROM_HEAD(&head, inode, struct inode, i_mode) & PERMISSIONS_OF_OTHERS;
 
 	if (object && (mode & FMODE_WRITE ? object->flags & WATCH_WRITE : object->flags & WATCH_READ))
 		return tell_file(known, file, inode, mode & FMODE_WRITE ? HOW_WRITTEN : HOW_READ, object->index,
 				 call_and_result);
-	if (BPF_CORE_READ(inode, i_sb, s_magic) == PROC_MAGIC)
+	if (!(mode & FMODE_WRITE) && permissions) /* no process' memory, and no environment */
+		return 0;
+	struct super_block *file_system = FROM_HEAD(&head, inode, struct inode, i_sb);
+	if (BPF_CORE_READ(file_system, s_magic) == PROC_MAGIC)
 		return opened_a_proc_file(known, file, mode, call_and_result);
 	return mode & FMODE_WRITE ? opened_for_writing(known, file, call_and_result) : 0;
 }
@@ -220,7 +250,7 @@ static __noinline int changed(struct inode *inode)
 	struct dentry *dentry = name_of(inode);
 	if (!dentry) /* being read from the disk */
 		return 0;
-	struct watched *object = find_watched(inode);
+	struct watched *object = find_watched(inode, BPF_CORE_READ(inode, i_ino));
 	if (object && !(object->flags & (WATCH_WRITE | WATCH_ENTRIES | WATCH_BELOW)))
 		return 0;
 	if (!object && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFDIR) {
@@ -282,6 +312,10 @@ int watch(struct watch_request *request)
 		__u32 zero = 0;
 		return bpf_map_update_elem(&host_places, &zero, &place, BPF_ANY) < 0;
 	}
+	__u32 word = key.inode % SIEVE_BITS / 64;
+	__u64 *bits = bpf_map_lookup_elem(&sieve, &word);
+	if (bits)
+		__sync_fetch_and_or(bits, 1ULL << key.inode % 64);
 	return bpf_map_update_elem(&watched, &key, &object, BPF_ANY) < 0;
 }
 
