@@ -124,6 +124,8 @@ class Touch(StrEnum):
     HOST_MOUNT = "host_mount"  # opened for writing, through a mount of the host's own mount namespace
     PRIVILEGED = "privileged"  # made set-uid or set-gid
     CAPABLE = "capable"  # given file capabilities
+    DEVICE = "device"  # opened: a disk, or a character device that may lead into the kernel
+    NAMESPACE = "namespace"  # opened: a namespace that is none of the task's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class FileTouched(ProcessEvent):
     ``watched`` is what the host knows the object by, once for each kind that it is; empty where ``touch`` alone makes
     it worth telling. ``path`` is as the process' mounts show it, or, for ``PRIVILEGED`` and ``CAPABLE`` by path, what
     the process wrote: evidence. ``file`` is ``None`` where only that path is known. ``file_system`` is its magic
-    number.
+    number. Of a ``DEVICE`` node the device in ``file`` is the one that it stands for.
     """
 
     touch: Touch

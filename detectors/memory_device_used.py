@@ -5,14 +5,15 @@ and raw devices are disks under another name. kvm, vfio, vhost and their like le
 the kernel, or the hardware itself.
 
 *Fires on:* an open descriptor of a container process is, by its device number, one of these, or is the kernel's memory
-on a proc file system; or the process made a node for one of these with mknod, also when it was refused. High; medium
-for the second group (kvm, vfio, vhost, tun, uinput, input), which is silent when the bundle names that very device.
+on a proc file system; or the process opened one, or made a node for one with mknod, also when it was refused. High;
+medium for the second group (kvm, vfio, vhost, tun, uinput, input), which is silent when the bundle names that very
+device.
 """
 
 from __future__ import annotations
 
 from collectors.device_numbers import dangerous, major, minor, text
-from collectors.events import CallMade, Exec, ProcessEvent, Seen
+from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, Touch
 from collectors.facts import Container, Declared, Descriptor, DescriptorKind
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
@@ -37,7 +38,11 @@ S_IFMT, S_IFCHR = 0o170000, 0o020000  # include/uapi/linux/stat.h
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Judge every held device by its number."""
     if isinstance(event, CallMade):
-        yield from _made(event, view)
+        yield from _judge(event, event.device, event.mode, ("was refused to make" if event.error else "made"), view)
+        return
+    if isinstance(event, FileTouched):
+        if event.touch is Touch.DEVICE and event.file is not None:
+            yield from _judge(event, event.file.device, event.mode, "opened", view)
         return
     held = holder(event.process, view)
     if held is None or isinstance(held, Blind):
@@ -63,22 +68,27 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     )
 
 
-def _made(event: CallMade, view: NodeView) -> Found:
-    """A device node."""
-    device = dangerous(event.device) if event.mode & S_IFMT == S_IFCHR else None
+def _judge(event: CallMade | FileTouched, rdev: int, mode: int, verb: str, view: NodeView) -> Found:
+    """A node that was made or opened."""
+    device = dangerous(rdev) if mode & S_IFMT == S_IFCHR else None
     member = actor(event.process, view) if device is not None else None
     if device is None or member is None or isinstance(member, Blind):
         if isinstance(member, Blind):
             yield member
         return
-    if not device.is_raw and _is_declared(event.device, member.container):
+    if not device.is_raw and _is_declared(rdev, member.container):
         return
+    is_refused = isinstance(event, CallMade) and event.error != 0
     yield Finding(
-        f"{'was refused to make' if event.error else 'made'} a node of what leads into the kernel: {device.name}",
+        f"{verb} a node of what leads into the kernel: {device.name}",
         member.container.id,
         event.process.key,
-        evidence=(("devices", (text(event.device),)), ("call", event.call), ("error", event.error)),
-        severity=Severity.HIGH if device.is_raw and not event.error else Severity.MEDIUM,
+        evidence=(
+            ("devices", (text(rdev),)),
+            ("how", event.call if isinstance(event, CallMade) else "open"),
+            ("error", event.error if isinstance(event, CallMade) else 0),
+        ),
+        severity=Severity.HIGH if device.is_raw and not is_refused else Severity.MEDIUM,
         inherited=True,
     )
 
@@ -113,7 +123,7 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1068", "Exploitation for Privilege Escalation", "TA0004", "Privilege Escalation"),
     ),
-    wants=(Seen, Exec, CallMade),
+    wants=(Seen, Exec, CallMade, FileTouched),
     check=check,
     weakest=Tier.POLL,
     summary="A container process holds or makes a device of the machine's memory, of a disk, or into the kernel.",
@@ -124,8 +134,8 @@ DETECTOR = Detector(
         "A masked /proc/kcore is the null device: silent.",
     ),
     misses=(
-        "A device that is opened and closed again between two looks; what was mapped stays mapped.",
-        "A node that is made, below the ebpf tier.",
+        "Below the ebpf tier: a device that is opened and closed again between two looks; a node that is made.",
+        "What was mapped stays mapped when the descriptor is closed.",
         "Devices whose number the kernel gives out at run time: vfio groups, GPUs, bsg.",
         "A kcore on a mount whose table is not known, or below another name: only the kernel's name is looked for.",
     ),

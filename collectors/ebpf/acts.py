@@ -69,6 +69,8 @@ class How(IntEnum):
     MODE = 9
     CAPABILITIES = 10
     CONNECTED = 11
+    DEVICE = 12
+    NAMESPACE = 13
 
 
 _TOUCHES = {
@@ -80,6 +82,8 @@ _TOUCHES = {
     How.HOST_MOUNT: Touch.HOST_MOUNT,
     How.MODE: Touch.PRIVILEGED,
     How.CAPABILITIES: Touch.CAPABLE,
+    How.DEVICE: Touch.DEVICE,
+    How.NAMESPACE: Touch.NAMESPACE,
 }
 _REACHES = {How.MEMORY: "memory", How.ENVIRON: "environ"}
 
@@ -249,11 +253,13 @@ def event_of(record: ActRecord, context: Context) -> Callable[[int, Process], Pr
 
 
 def _touch(act: Act, context: Context) -> Callable[[int, Process], ProcessEvent]:
+    file = file_id(act.device, act.inode) if act.inode else None
+    is_special = act.how in {How.DEVICE, How.NAMESPACE}
     return functools.partial(
         FileTouched,
         touch=_TOUCHES[How(act.how)],
         path=act.path,
-        file=context.file(file_id(act.device, act.inode)) if act.inode else None,
+        file=file if file is None or is_special else context.file(file),
         mode=act.mode,
         file_system=act.file_system,
         watched=context.watched(act.watched),

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.facts import DeviceRule, Unknown
+from collectors.events import Touch
+from collectors.facts import DeviceRule, FileId, Unknown
 from detectors.base import Finding, Severity
 from detectors.block_device_used import DETECTOR
 from tests.support import build, calls, held
@@ -81,3 +82,15 @@ def test_blind_when_the_maker_is_not_known() -> None:
     host = build.host_baseline(block_devices=frozenset({0x810}))
     view = FakeView(host=host, members={calls.ACTOR.key: Unknown("no container")})
     assert run(DETECTOR, calls.call("mknod", device=0x810, mode=BLOCK), view) == calls.NOT_KNOWN
+
+
+def test_fires_when_a_disk_is_opened() -> None:
+    host = build.host_baseline(block_devices=frozenset({build.HOST_DEVICE}))
+    event = calls.touched(Touch.DEVICE, file=FileId(build.HOST_DEVICE, 5), mode=BLOCK)
+    finding = calls.one(DETECTOR, event, view_of(build.member(calls.ACTOR), host=host))
+    assert finding.severity == Severity.CRITICAL
+    assert finding.message.startswith("opened a node of a disk that file systems of the host live on")
+
+
+def test_silent_when_another_file_is_touched() -> None:
+    assert calls.told(DETECTOR, calls.touched(Touch.READ, mode=BLOCK)) == []

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.facts import Descriptor, DeviceRule
+from collectors.events import Touch
+from collectors.facts import Descriptor, DeviceRule, FileId
 from detectors.base import Finding, Severity
 from detectors.memory_device_used import DETECTOR
 from tests.support import build, calls, held
@@ -69,3 +70,12 @@ def test_silent_when_the_node_is_harmless() -> None:
 
 def test_blind_when_the_maker_is_not_known() -> None:
     assert calls.blind(DETECTOR, calls.call("mknodat", device=0x101, mode=0o020600)) == calls.NOT_KNOWN
+
+
+def test_fires_when_memory_is_opened() -> None:
+    event = calls.touched(Touch.DEVICE, file=FileId(0x101, 5), mode=0o020640)
+    assert calls.one(DETECTOR, event).message == "opened a node of what leads into the kernel: mem"
+
+
+def test_silent_when_another_device_is_opened() -> None:
+    assert calls.told(DETECTOR, calls.touched(Touch.DEVICE, file=FileId(0xAE5, 5), mode=0o020666)) == []

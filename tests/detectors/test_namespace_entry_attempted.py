@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from collectors.events import Refused
-from collectors.facts import Process, Unknown
+from collectors.events import Refused, Touch
+from collectors.facts import FileId, Process, Unknown
 from detectors.base import Blind, Finding, Member, Severity
 from detectors.namespace_entry_attempted import DETECTOR
-from tests.support import build, held
+from tests.support import build, calls, held
 from tests.support.view import FakeView, run, seen, view_of
 
 
@@ -82,3 +82,24 @@ def test_blind_when_who_was_refused_is_not_known() -> None:
     task = build.process()
     view = FakeView(members={task.key: Unknown("no container")})
     assert run(DETECTOR, Refused(build.NOW_NS, task, "setns", 1), view) == [Blind("no container", task.key)]
+
+
+def test_fires_when_a_namespace_of_the_host_is_opened() -> None:
+    finding = calls.one(DETECTOR, calls.touched(Touch.NAMESPACE, file=FileId(4, build.HOST_MNT)))
+    assert (finding.message, finding.severity) == ("opened the mnt namespace of the host", Severity.HIGH)
+
+
+def test_fires_when_a_namespace_of_another_container_is_opened() -> None:
+    other = build.member(build.process(5000, 2), 2)
+    event = calls.touched(Touch.NAMESPACE, file=FileId(4, build.mnt_namespace(2)))
+    finding = calls.one(DETECTOR, event, view_of(build.member(calls.ACTOR), other))
+    assert finding.message == "opened the mnt namespace of another container"
+
+
+def test_silent_when_the_namespace_is_nobodys_or_its_containers() -> None:
+    assert calls.told(DETECTOR, calls.touched(Touch.NAMESPACE, file=FileId(4, 4026539999))) == []
+    assert calls.told(DETECTOR, calls.touched(Touch.NAMESPACE, file=FileId(4, build.mnt_namespace()))) == []
+
+
+def test_blind_when_who_opened_it_is_not_known() -> None:
+    assert calls.blind(DETECTOR, calls.touched(Touch.NAMESPACE)) == calls.NOT_KNOWN

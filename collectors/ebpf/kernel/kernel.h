@@ -133,6 +133,7 @@ struct inode {
 	kuid_t i_uid;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	unsigned int i_rdev;
 	unsigned int i_nlink;
 	unsigned int i_generation;
 	void *i_private;

@@ -12,6 +12,7 @@
 #define MAX_WATCHED 16384
 #define MAX_DIRECTORIES_UP 8
 
+#define FIRST_NAMESPACE 0xeffffff0UL /* include/linux/proc_ns.h, fs/proc/generic.c: PROC_DYNAMIC_FIRST and before */
 #define PERMISSIONS_OF_OTHERS 0077
 #define FMODE_READ 1 /* include/linux/fs.h */
 #define FMODE_WRITE 2
@@ -19,6 +20,7 @@
 #define S_IFDIR 0040000
 
 /* include/uapi/linux/magic.h */
+#define NSFS_MAGIC 0x6e736673UL
 #define PROC_MAGIC 0x9fa0UL
 #define CGROUP_MAGIC 0x27e0ebUL
 #define SYSFS_MAGIC 0x62656572UL
@@ -48,6 +50,8 @@ enum how {
 	HOW_MODE = 9, /* made set-uid or set-gid */
 	HOW_CAPABILITIES = 10, /* given file capabilities */
 	HOW_CONNECTED = 11, /* to a process, or to an address */
+	HOW_DEVICE = 12, /* opened: a disk, or a character device that may lead into the kernel */
+	HOW_NAMESPACE = 13, /* opened: a namespace that is not the task's own */
 };
 
 struct object_key {
@@ -168,6 +172,48 @@ static __always_inline int tell_file(struct task_record *known, struct file *fil
 	return tell_act(room, known, (room->act.inode << 8 | how) ^ (__u64)room->act.device << 40, call_and_result);
 }
 
+/* Of character devices those that user space has in its table (collectors/device_numbers.py), and more of their majors. */
+static __always_inline int is_notable_device(__u32 mode, __u32 device)
+{
+	__u32 major = device >> 20, minor = device & 0xfffff;
+	if ((mode & S_IFMT) == S_IFBLK)
+		return 1;
+	if (major == 1)
+		return minor == 1 || minor == 2 || minor == 4; /* mem, kmem, port */
+	return major == 10 || major == 13 || major == 21 || major == 162 || major == 202;
+}
+
+static __noinline int opened_a_device(struct task_record *known, struct file *file, __u32 mode, __u64 call_and_result)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	__u32 device = BPF_CORE_READ(inode, i_rdev);
+	struct act_room *room = get_act_room();
+	if (!room || !is_notable_device(mode, device))
+		return 0;
+	read_object(room, file);
+	room->act.device = device;
+	room->act.how = HOW_DEVICE;
+	return tell_act(room, known, (__u64)device << 32 | mode, call_and_result);
+}
+
+static __noinline int opened_a_namespace(struct task_record *known, struct file *file, __u64 call_and_result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	__u32 number = BPF_CORE_READ(inode, i_ino);
+	struct act_room *room = get_act_room();
+	if (!room || BPF_CORE_READ(inode, i_sb, s_magic) != NSFS_MAGIC)
+		return 0;
+	read_vector(&room->vector, task);
+	for (int i = 0; i < 8; i++) {
+		if (room->vector.namespaces[i] == number)
+			return 0;
+	}
+	read_object(room, file);
+	room->act.how = HOW_NAMESPACE;
+	return tell_act(room, known, number, call_and_result);
+}
+
 /* A process' memory or environment, or a value of the kernel: all that is told of a proc file system. */
 static __noinline int opened_a_proc_file(struct task_record *known, struct file *file, __u32 mode, __u64 call_and_result)
 {
@@ -226,13 +272,18 @@ static __noinline int opened(struct task_record *known, struct file *file, __u64
 	struct inode *inode = FROM_HEAD(&head, file, struct file, f_inode);
 	__u32 mode = FROM_HEAD(&head, file, struct file, f_mode);
 	READ_HEAD(&head, inode);
-	struct watched *object = find_watched(inode, FROM_HEAD(&head, inode, struct inode, i_ino));
-	__u32 permissions = FROM_HEAD(&head, inode, struct inode, i_mode) & PERMISSIONS_OF_OTHERS;
+	__u64 number = FROM_HEAD(&head, inode, struct inode, i_ino);
+	__u32 kind = FROM_HEAD(&head, inode, struct inode, i_mode);
+	struct watched *object = find_watched(inode, number);
 
 	if (object && (mode & FMODE_WRITE ? object->flags & WATCH_WRITE : object->flags & WATCH_READ))
 		return tell_file(known, file, inode, mode & FMODE_WRITE ? HOW_WRITTEN : HOW_READ, object->index,
 				 call_and_result);
-	if (!(mode & FMODE_WRITE) && permissions) /* no process' memory, and no environment */
+	if ((kind & S_IFMT) == S_IFBLK || (kind & S_IFMT) == S_IFCHR)
+		return opened_a_device(known, file, kind, call_and_result);
+	if (number >= FIRST_NAMESPACE && number >> 32 == 0)
+		return opened_a_namespace(known, file, call_and_result);
+	if (!(mode & FMODE_WRITE) && kind & PERMISSIONS_OF_OTHERS) /* no process' memory, and no environment */
 		return 0;
 	struct super_block *file_system = FROM_HEAD(&head, inode, struct inode, i_sb);
 	if (BPF_CORE_READ(file_system, s_magic) == PROC_MAGIC)

@@ -22,6 +22,7 @@ from collectors.ebpf.calls import calls_by_number
 from collectors.ebpf.connections import Connections, remote_of
 from collectors.ebpf.libbpf import BpfObject, RingBuffer
 from collectors.ebpf.object_watch import ObjectWatch
+from collectors.ebpf.processes import file_id
 from collectors.ebpf.records import (
     CAUSE_CHANGE,
     CAUSE_IO_URING,
@@ -40,6 +41,8 @@ OBJECT = Path(collectors.ebpf.__file__).parent / "sensor.bpf.o"
 BTF = Path("/sys/kernel/btf/vmlinux")
 VERDICT = struct.Struct("<7Q")
 NUMBERS = {call.name: number for number, call in act_calls_by_number().items()}
+LOOP = os.makedev(7, 0)
+CLONE_NEWUTS = 0x04000000  # include/uapi/linux/sched.h
 SEIZE = 0x4206  # include/uapi/linux/ptrace.h
 
 pytestmark = pytest.mark.skipif(
@@ -134,6 +137,16 @@ def kernel(host: Path) -> Iterator[Kernel]:
     loaded = Kernel(objects)
     yield loaded
     loaded.close()
+
+
+def opens(path: Path, device: int) -> bool:
+    """Make a node of a disk, and see whether it can be opened."""
+    os.mknod(path, 0o60600, device)
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def hows(acts: list[ActRecord]) -> list[How]:
@@ -343,6 +356,32 @@ def test_what_io_uring_opens_and_connects_is_told(kernel: Kernel, host: Path) ->
         assert (told.task.header.call, told.act.how, told.act.watched) == (CAUSE_IO_URING, How.READ, 1)
         _, told = perform(kernel, connect)
     assert (told.task.header.call, told.act.how, told.act.target_pid) == (CAUSE_IO_URING, How.CONNECTED, os.getpid())
+
+
+def test_a_disk_that_is_opened_is_told_and_the_null_device_is_not(kernel: Kernel, host: Path) -> None:
+    disk = next((each for each in (os.stat("/").st_dev, LOOP) if opens(host / str(each), each)), None)
+    if disk is None:
+        pytest.skip("no block device may be opened here")
+
+    def act() -> None:
+        os.close(os.open("/dev/null", os.O_RDWR))
+        os.close(os.open(host / str(disk), os.O_RDONLY))
+
+    (told,) = perform(kernel, act)
+    assert told.act.how == How.DEVICE
+    assert file_id(told.act.device, 0).device == disk
+
+
+def test_a_namespace_of_others_that_is_opened_is_told(kernel: Kernel) -> None:
+    me = os.getpid()
+
+    def act() -> None:
+        assert ctypes.CDLL(None).unshare(CLONE_NEWUTS) == 0
+        os.open(f"/proc/{me}/ns/uts", os.O_RDONLY)
+        os.open(f"/proc/{me}/ns/mnt", os.O_RDONLY)
+
+    (told,) = perform(kernel, act)
+    assert (told.act.how, told.act.inode) == (How.NAMESPACE, Path("/proc/self/ns/uts").stat().st_ino)
 
 
 def test_a_device_node_is_told_also_when_it_is_refused(kernel: Kernel, host: Path) -> None:
