@@ -187,13 +187,15 @@ class ContainerGone(Event):
 class MountTable(Event):
     """The mount table of one mount namespace, whole, as process ``seen_by`` shows it.
 
-    ``container_id`` is the container in which the namespace was met, ``None`` for the host's own.
+    ``container_id`` is the container in which the namespace was met, ``None`` for the host's own. ``is_building``: the
+    runtime was still at work; every mount is there, but masks and read-only flags may be missing.
     """
 
     mnt_namespace: int
     container_id: str | None
     seen_by: ProcessKey
     mounts: tuple[Mount, ...]
+    is_building: bool = False
 
 
 @dataclass(frozen=True, slots=True)

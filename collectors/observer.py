@@ -231,6 +231,8 @@ class Observer:
         """A mount table changed, or could not be read."""
         with self._lock:
             if isinstance(event, MountTable):
+                if event.container_id is not None and not self._mounts.has_tasks(event.mnt_namespace):
+                    return  # its namespace is gone, and its number may be another's next
                 self._mounts.taken(event, event.at_ns)
             else:
                 self._emit(event)

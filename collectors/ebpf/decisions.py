@@ -52,6 +52,11 @@ class Decisions:
             verdict = _VERDICT.pack(header.tid, header.start_ns, session, scope, mnt, pid, vector.css_set)
             self._object.run("judge", verdict)
 
+    def begin_sweep(self) -> None:
+        """What is marked from here on may be missing in the rows."""
+        with self._marking:
+            self.memberships.begin_sweep()
+
     def forget(self, number: int, *, is_certain: bool) -> ProcessKey | None:
         """Forget a session of which nobody lives, by the kernel's count unless that is certain.
 

@@ -79,7 +79,7 @@ class EbpfSweep:
         """One pass over the node; emits what changed, then ``SweepDone``, which is also returned."""
         started_ns = self._cpu_ns()
         self.number += 1
-        self._source.decisions.memberships.begin_sweep()
+        self._source.decisions.begin_sweep()
         self._data = self.read()
         rows = [Row._make(fields) for fields in _ROW.iter_unpack(self._data)]
         leaders = {row.tid: row for row in rows if row.tid == row.tgid}

@@ -113,7 +113,8 @@ class Memberships:
 
     def _forget(self, session: Session) -> ProcessKey | None:
         del self._sessions[session.number]
-        del self._of_root[session.root]
+        if self._of_root.get(session.root) is session:
+            del self._of_root[session.root]
         for key in session.tasks:
             del self._of_task[key]
         if not any(each.container_id == session.container_id for each in self._sessions.values()):

@@ -24,8 +24,9 @@ from pathlib import Path
 
 from collectors.ebpf import call_watch
 from collectors.ebpf.acts import ActRecord, decode_act
-from collectors.ebpf.calls import Call, Effect, calls_by_number
+from collectors.ebpf.calls import Call, Effect, Meaning, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
+from collectors.ebpf.clock import WallClock
 from collectors.ebpf.counters import COUNTERS, Counters
 from collectors.ebpf.decisions import Decisions
 from collectors.ebpf.deeds import Deeds, Watching
@@ -36,10 +37,12 @@ from collectors.ebpf.records import (
     FLAG_CANDIDATE,
     FLAG_LAST,
     KIND_ACT,
+    KIND_CHANGE,
     KIND_EXEC,
     KIND_REFUSED,
     CgroupRecord,
     ExitRecord,
+    Header,
     TaskRecord,
     decode,
     decode_cgroup_rows,
@@ -69,7 +72,6 @@ BTF = Path("/sys/kernel/btf/vmlinux")
 
 _MAPS = ("ring", "calls", "foreign_calls", "counters")
 _MAX_PARENTS = 16
-_REMEASURE_NS = 10_000_000_000
 _NAMING_PAUSE_NS = 100_000_000
 _EVENTS: dict[Effect, type[ProcessEvent]] = {
     Effect.NAMESPACES: NamespaceChange,
@@ -77,11 +79,6 @@ _EVENTS: dict[Effect, type[ProcessEvent]] = {
     Effect.CREDENTIALS: CredentialChange,
     Effect.OTHER: Seen,
 }
-
-
-def wall_minus_boot_ns() -> int:
-    """What to add to CLOCK_BOOTTIME to get wall time."""
-    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class EbpfSource:
@@ -117,8 +114,7 @@ class EbpfSource:
         self._reading = threading.Lock()
         self._wakeup = WakeUp()
         self._is_stopping = False
-        self._offset_ns = wall_minus_boot_ns()
-        self._measured_at_ns = 0
+        self._clock = WallClock()
         self._named_at_ns = 0
         self._lost_told = 0
         self._counted = dict.fromkeys(COUNTERS, 0)
@@ -283,20 +279,13 @@ class EbpfSource:
                 case TaskRecord():
                     self._acted(record, self._event(record))
                 case ActRecord():
-                    self._deeds.take(record, self._at(record.task.header.boot_ns))
+                    self._deeds.take(record, self._clock.at(record.task.header.boot_ns))
         except CollectorError as error:
             self.counters.failed[error.kind] += 1
 
-    def _at(self, boot_ns: int) -> int:
-        """Wall time of a moment."""
-        if boot_ns - self._measured_at_ns > _REMEASURE_NS:
-            self._measured_at_ns = boot_ns
-            self._offset_ns = wall_minus_boot_ns()
-        return boot_ns + self._offset_ns
-
     def _exited(self, record: ExitRecord) -> None:
         header = record.header
-        at_ns = self._at(header.boot_ns)
+        at_ns = self._clock.at(header.boot_ns)
         self.ended(as_key(header.start_ns, header.tid, self._naming.ticks_per_second), at_ns)
         if header.flags & FLAG_LAST:
             self.end_session(header.session, at_ns)
@@ -317,12 +306,13 @@ class EbpfSource:
 
     def _acted(self, record: TaskRecord, kind: Callable[[int, Process], ProcessEvent]) -> Tracked | None:
         header = record.header
-        at_ns = self._at(header.boot_ns)
+        at_ns = self._clock.at(header.boot_ns)
         process = as_process(record, at_ns, self._naming)
         if isinstance(process.confinement.cgroups, Unknown):
             process = self._with_cgroups(record, process)
-        if header.flags & FLAG_CANDIDATE and header.kind not in {KIND_EXEC, KIND_ACT}:
+        if header.kind == KIND_CHANGE and self._is_unmount(header):
             self._observer.built(process, at_ns)
+        if header.flags & FLAG_CANDIDATE and header.kind not in {KIND_EXEC, KIND_ACT}:
             return None
         self._introduce(record, process.key, at_ns)
         tracked = self._observer.witnessed(kind, process, at_ns)
@@ -346,6 +336,11 @@ class EbpfSource:
         if call is None:
             return Seen
         return _EVENTS[call.effect]
+
+    def _is_unmount(self, header: Header) -> bool:
+        """A mount was taken away: if that was a runtime's old root, the container's mounts are what they will be."""
+        call = self._calls.get(header.call)
+        return call is not None and call.meaning is Meaning.UNMOUNTS and header.result >= 0
 
     def _introduce(self, record: TaskRecord, key: ProcessKey, at_ns: int) -> None:
         """Have the parents told before the task, and its descent where they have ended."""

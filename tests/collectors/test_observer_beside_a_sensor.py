@@ -91,6 +91,43 @@ def test_the_table_of_a_runtimes_process_is_read_anew_when_its_root_is_in_place(
     assert [mount.mnt_id for mount in event.mounts] == [901]
 
 
+def test_a_table_is_told_again_when_the_runtime_has_done_its_work(node: Node) -> None:
+    node.observer.built(member(node), node.clock())
+    node.told()
+    node.observer.executed(100, node.clock())
+    (event,) = node.told(MountTable)
+    assert isinstance(event, MountTable)
+    assert not event.is_building
+
+
+def test_a_table_from_before_that_comes_late_is_not_taken(node: Node) -> None:
+    process = member(node)
+    earlier = node.clock()
+    node.remove(100)
+    node.observer.built(process, node.clock())
+    node.told()
+    node.observer.mounted(MountTable(earlier, NAMESPACE, CONTAINER, process.key, build.mount_table()))
+    assert node.told() == []
+
+
+def test_a_table_of_a_namespace_in_which_nobody_is_left_is_not_taken(node: Node) -> None:
+    process = member(node)
+    node.observer.ended(process.key, node.clock())
+    node.told()
+    node.observer.mounted(MountTable(node.clock(), NAMESPACE, CONTAINER, process.key, build.mount_table()))
+    assert node.told() == []
+
+
+def test_an_old_root_that_a_container_takes_away_itself_is_no_runtimes_work(node: Node) -> None:
+    process = member(node)
+    node.put_member(101, parent=100)
+    node.sweep.run()
+    node.remove(100)
+    node.told()
+    node.observer.built(process, node.clock())
+    assert node.told() == []
+
+
 def test_a_table_that_was_read_earlier_is_no_news(node: Node) -> None:
     node.told()
     mounts: tuple[Mount, ...] = build.mount_table()

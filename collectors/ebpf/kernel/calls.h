@@ -60,8 +60,16 @@ static __always_inline int returned(__u32 number, long result)
 		return 0;
 	if (!known->session)
 		return runtime_returned(room, task, known, *class, pack(number, result));
+	if (*class == CALL_PIVOTS && result >= 0)
+		known->has_pivoted = 1;
 	if (tell_if_changed(room, task, known, pack(number, result)))
 		return 0;
+	if (*class == CALL_UNMOUNTS && result >= 0 && known->has_pivoted) { /* a sweep met the runtime at its work */
+		known->has_pivoted = 0;
+		count(COUNTER_NOTABLE_CHANGES);
+		tell(room, task, known, KIND_CHANGE, pack(number, result));
+		return 0;
+	}
 	if (known->session && *class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
 		count(COUNTER_NOTABLE_REFUSALS);
 		tell(room, task, known, KIND_REFUSED, pack(number, result));

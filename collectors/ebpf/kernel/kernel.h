@@ -240,7 +240,10 @@ struct cgrp_cset_link {
 	struct list_head cgrp_link;
 };
 
+#define MAX_CONTROLLERS 16 /* 12 to 14 in the kernels so far */
 struct css_set {
+	void *subsys[MAX_CONTROLLERS];
+	struct cgroup *dfl_cgrp;
 	struct list_head cgrp_links;
 };
 

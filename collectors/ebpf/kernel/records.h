@@ -68,7 +68,7 @@ struct vector {
 	__u64 capabilities[5]; /* inheritable permitted effective bounding ambient */
 	__u32 seccomp_mode;
 	__u32 seccomp_filters;
-	__u64 css_set; /* an address, never shown: every combination of cgroups has one */
+	__u64 css_set; /* never shown: a fingerprint of the combination of cgroups */
 };
 #define VECTOR_WORDS (sizeof(struct vector) / 8)
 

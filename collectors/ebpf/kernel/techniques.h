@@ -168,15 +168,15 @@ static __always_inline int is_same_scope(struct task_record *known, __u32 tgid)
 
 /*
  * Whose acts are told: a task of a container, or one that nobody has judged where it is now. Of those user space knows
- * by the time that it reads the record: it has read that of their exec before.
+ * by the time that it reads the record: it has read that of their exec before. A move to another cgroup has taken the
+ * judgement back already (on_cgroup_move), so the mount namespace is left to compare.
  */
 static __always_inline int may_be_contained(struct task_struct *task, struct task_record *known)
 {
 	if (!known || known->session)
 		return known != 0;
 	struct nsproxy *proxy = task->nsproxy;
-	return !known->is_judged || known->judged_css_set != (__u64)task->cgroups ||
-	       (proxy && known->judged_mnt != proxy->mnt_ns->ns.inum);
+	return !known->is_judged || (proxy && known->judged_mnt != proxy->mnt_ns->ns.inum);
 }
 
 /* Send what is in the room, unless this process has told the same before. */

@@ -25,6 +25,9 @@ class Decided:
     def __init__(self) -> None:
         self.memberships = Memberships()
 
+    def begin_sweep(self) -> None:
+        """Nothing is marked."""
+
 
 class Rows:
     """A source whose rows a test writes."""

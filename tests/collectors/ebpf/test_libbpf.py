@@ -1,6 +1,7 @@
 import contextlib
 import os
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,37 @@ def test_cgroups_are_named_as_proc_shows_them(loaded: BpfObject) -> None:
     shown = {line.hierarchy: line.path for line in parse_cgroup(Path("/proc/self/cgroup").read_bytes())}
     assert {key.hierarchy: named[key] for key in own.cgroups} == shown
     assert loaded.read_iterator("each_cgroup") == b""  # each set of cgroups is named once in a pass
+
+
+def fingerprint(opened: BpfObject, pid: int) -> int:
+    """What the iterator shows of the cgroups of a process."""
+    rows = map(decode, split_rows(opened.read_iterator("each_task")))
+    return next(row.vector.css_set for row in rows if isinstance(row, TaskRecord) and row.header.tid == pid)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """An empty cgroup of our own, of version 1 or 2."""
+    controllers = Path("/sys/fs/cgroup/pids")
+    made = (controllers if controllers.is_dir() else Path("/sys/fs/cgroup")) / f"hullwatch-test-{os.getpid()}"
+    try:
+        made.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made: {error}")
+    yield made
+    made.rmdir()
+
+
+@needs_bpf
+def test_a_task_in_another_cgroup_has_another_fingerprint(loaded: BpfObject, cgroup: Path) -> None:
+    with subprocess.Popen(["/bin/sleep", "30"]) as child:
+        try:
+            before = fingerprint(loaded, child.pid)
+            assert before == fingerprint(loaded, os.getpid())
+            (cgroup / "cgroup.procs").write_text(str(child.pid))
+            assert fingerprint(loaded, child.pid) != before
+        finally:
+            child.kill()
 
 
 @needs_bpf
