@@ -148,12 +148,12 @@ class WatchedObjectConfig(Section, frozen=True, forbid_unknown_fields=True, kw_o
         Literal["persistence", "secret", "runtime"],
         Meta(
             description="`persistence`: who writes it runs on the host (HW-219); `secret`: who reads it is somebody "
-            "else (HW-220); `runtime`: an executable that starts containers (HW-221)."
+            "else (HW-220; files, not directories); `runtime`: an executable that starts containers (HW-221)."
         ),
     ]
     below: Annotated[
         bool,
-        Meta(description="Of a directory: also what is made and written below it, not only in it."),
+        Meta(description="Of a directory of `persistence`: also what is made or written below, not only in it."),
     ] = False
 
 

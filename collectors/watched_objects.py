@@ -179,10 +179,11 @@ WATCHED = (
 def configured(path: str, kind: str, *, below: bool) -> Pattern:
     """What an operator adds."""
     kind_ = WatchKind(kind)
-    watch = Watch.READ if kind_ is WatchKind.SECRET else Watch.WRITE
-    if kind_ is not WatchKind.RUNTIME:
-        watch |= Watch.ENTRIES | (Watch.BELOW if below else Watch(0))
-    return Pattern(path, kind_, watch)
+    if kind_ is WatchKind.SECRET:
+        return Pattern(path, kind_, Watch.READ)
+    if kind_ is WatchKind.RUNTIME:
+        return Pattern(path, kind_, Watch.WRITE)
+    return Pattern(path, kind_, _BELOW if below else _ENTRIES)
 
 
 def expand(root: str, pattern: Pattern) -> Iterator[Watched]:

@@ -55,7 +55,7 @@ def test_opens_through_links_of_the_host_and_never_beyond_its_root(host: Path) -
 @pytest.mark.parametrize(
     ("kind", "below", "watch"),
     [
-        ("secret", False, Watch.READ | Watch.ENTRIES),
+        ("secret", False, Watch.READ),
         ("persistence", False, Watch.WRITE | Watch.ENTRIES),
         ("persistence", True, Watch.WRITE | Watch.ENTRIES | Watch.BELOW),
         ("runtime", True, Watch.WRITE),
