@@ -15,7 +15,6 @@ from collectors.ebpf.acts import ActRecord, act_calls_by_number, decode_act
 from collectors.ebpf.calls import calls_by_number
 from collectors.ebpf.connections import Connections
 from collectors.ebpf.libbpf import BpfObject, RingBuffer
-from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.records import KIND_ACT, TaskRecord, decode, decode_header, split_rows
 
 OBJECT = Path(collectors.ebpf.__file__).parent / "sensor.bpf.o"
@@ -26,7 +25,7 @@ VERDICT = struct.Struct("<7Q")
 class Kernel:
     """The loaded programs, and what they sent."""
 
-    def __init__(self, objects: ObjectWatch) -> None:
+    def __init__(self) -> None:
         self.records: list[bytes] = []
         self.programs = BpfObject(OBJECT)
         missing = call_watch.missing_programs(BTF)
@@ -40,7 +39,6 @@ class Kernel:
         sockets = Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None)
         sockets.fill(self.programs.map("endpoints"))
         call_watch.attach(self.programs, calls_by_number(), act_calls_by_number(), without=missing)
-        objects.look(self.programs)
 
     def mark(self, pid: int, scope: int = 1) -> None:
         """Make a task one of a container's."""

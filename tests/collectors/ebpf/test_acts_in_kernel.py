@@ -50,17 +50,22 @@ def host(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Kernel]:
+    made = Kernel()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def kernel(host: Path) -> Iterator[Kernel]:
+def kernel(loaded: Kernel, host: Path) -> Kernel:
     patterns = (
         Pattern("/secret", WatchKind.SECRET, Watch.READ),
         Pattern("/cron.d", WatchKind.PERSISTENCE, Watch.WRITE | Watch.ENTRIES),
         Pattern("/units", WatchKind.PERSISTENCE, Watch.WRITE | Watch.ENTRIES | Watch.BELOW),
     )
-    objects = ObjectWatch(patterns, str(host), 0, clock_ns=time.monotonic_ns)
-    loaded = Kernel(objects)
-    yield loaded
-    loaded.close()
+    ObjectWatch(patterns, str(host), 0, clock_ns=time.monotonic_ns).look(loaded.programs)
+    return loaded
 
 
 def opens(path: Path, device: int) -> bool:
@@ -125,19 +130,16 @@ def test_a_name_that_is_put_into_a_watched_directory_is_told(
     assert told.act.inode == (host / name).parent.stat().st_ino
 
 
-def test_an_object_that_is_replaced_is_watched_again(host: Path) -> None:
+def test_an_object_that_is_replaced_is_watched_again(kernel: Kernel, host: Path) -> None:
     (host / "token").write_text("old")
     objects = ObjectWatch((Pattern("/token", WatchKind.SECRET, Watch.READ),), str(host), 0, clock_ns=lambda: 0)
-    kernel = Kernel(objects)
-    try:
-        (host / "fresh").write_text("new")
-        (host / "fresh").rename(host / "token")
-        assert perform(kernel, lambda: os.open(host / "token", os.O_RDONLY)) == []
-        objects.look(kernel.programs)
-        (told,) = perform(kernel, lambda: os.open(host / "token", os.O_RDONLY))
-        assert objects.objects(told.act.watched)[0].path == "/token"
-    finally:
-        kernel.close()
+    objects.look(kernel.programs)
+    (host / "fresh").write_text("new")
+    (host / "fresh").rename(host / "token")
+    assert perform(kernel, lambda: os.open(host / "token", os.O_RDONLY)) == []
+    objects.look(kernel.programs)
+    (told,) = perform(kernel, lambda: os.open(host / "token", os.O_RDONLY))
+    assert objects.objects(told.act.watched)[0].path == "/token"
 
 
 def test_a_set_uid_bit_is_told_by_path_and_by_descriptor(kernel: Kernel, host: Path) -> None:
