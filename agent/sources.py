@@ -41,7 +41,9 @@ JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
 NODE_REFRESH_SECONDS = 300.0
 
+AUTO = (Tier.NETLINK,)  # and not yet EBPF: docs/adr/0010
 _ASKED_FOR = "the configuration asks for it"
+_BEST = "the best tier that is ready for every node; `sensor: ebpf` sees more, on trial"
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ class Sources:
             return SensorChoice(Tier.POLL, _ASKED_FOR)
         refused: list[str] = []
         for tier, take in ((Tier.EBPF, self._take_ebpf), (Tier.NETLINK, self._take_netlink)):
-            if wanted not in ("auto", tier):
+            if wanted != tier and (wanted != "auto" or tier not in AUTO):
                 continue
             try:
                 detail = take()
@@ -99,7 +101,7 @@ class Sources:
                     raise ConfigError("", None, "sensor", f"{tier} is not to be had here: {error}") from error
                 refused.append(f"{tier} is not to be had here: {error}")
                 continue
-            why = _ASKED_FOR if wanted == tier else "; ".join(refused) or "the best tier"
+            why = _ASKED_FOR if wanted == tier else "; ".join(refused) or _BEST
             return SensorChoice(tier, f"{why}; {detail}" if detail else why)
         return SensorChoice(Tier.POLL, "; ".join(refused))
 

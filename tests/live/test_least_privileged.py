@@ -28,7 +28,7 @@ CHOSEN = [act for act in ACTS if act.name in NAMES]
 
 @pytest.fixture(scope="module")
 def agent(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
-    """An agent that `auto` gives the ebpf tier, with a bounding set of four."""
+    """An agent of the ebpf tier with a bounding set of four."""
     if not running_agent.find_command():
         pytest.skip("hullwatch is not installed beside this Python")
     try:
@@ -37,7 +37,7 @@ def agent(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         pytest.skip(str(error))
     few = ",".join(f"+{name}" for name in CAPABILITIES)
     through = (program, f"--bounding-set=-all,{few}", "--inh-caps=-all", "--")
-    started = running_agent.start(stage.engine, "auto", tmp_path_factory.mktemp("least"), through=through)
+    started = running_agent.start(stage.engine, "ebpf", tmp_path_factory.mktemp("least"), through=through)
     yield started
     problems = started.stop()
     assert not problems, "\n".join(problems)
