@@ -42,6 +42,7 @@ WRITERS = mask(("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_MAC_ADMIN", "CAP_DAC_OVER
 PROC_MAGIC, SYSFS_MAGIC = 0x9FA0, 0x62656572
 HARD_MAGICS = frozenset({0x73636673, 0xDE5E81E4, 0x74726163, 0x64626720})  # securityfs efivarfs tracefs debugfs
 ELSEWHERE = (b"core_pattern", b"modprobe", b"poweroff_cmd", b"hotplug", b"uevent_helper")  # HW-205
+HARMLESS = (b"/pressure/cpu", b"/pressure/io", b"/pressure/memory", b"/pressure/irq")  # accounting/psi.rst: a monitor
 
 # Documentation/admin-guide/sysctl, namespaces(7): whose values these are
 OWN = (
@@ -88,7 +89,7 @@ def _weight(event: FileTouched) -> Severity | None:
     """How bad it is to write there; ``None`` for what other detectors judge."""
     if event.file_system in HARD_MAGICS:
         return Severity.HIGH
-    if event.file_system not in {PROC_MAGIC, SYSFS_MAGIC} or event.path.endswith(ELSEWHERE):
+    if event.file_system not in {PROC_MAGIC, SYSFS_MAGIC} or event.path.endswith(ELSEWHERE + HARMLESS):
         return None
     if event.file_system == SYSFS_MAGIC:
         is_hard = event.path.endswith((b"/config", b"/rom")) or b"/resource" in event.path

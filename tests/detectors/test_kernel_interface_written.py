@@ -112,8 +112,9 @@ def test_silent_when_the_value_is_its_own_namespaces(path: bytes) -> None:
     assert calls.told(DETECTOR, calls.touched(Touch.KERNEL, path=path, file_system=PROC)) == []
 
 
-def test_silent_when_another_detector_judges_it() -> None:
-    event = calls.touched(Touch.KERNEL, path=b"/proc/sys/kernel/core_pattern", file_system=PROC)
+@pytest.mark.parametrize("path", [b"/proc/sys/kernel/core_pattern", b"/proc/pressure/cpu"])
+def test_silent_when_another_detector_judges_it_or_nothing_is_changed(path: bytes) -> None:
+    event = calls.touched(Touch.KERNEL, path=path, file_system=PROC)
     assert calls.told(DETECTOR, event) == []
 
 

@@ -202,7 +202,7 @@ static __noinline int opened_a_namespace(struct task_record *known, struct file 
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	__u32 number = BPF_CORE_READ(inode, i_ino);
 	struct act_room *room = get_act_room();
-	if (!room || BPF_CORE_READ(inode, i_sb, s_magic) != NSFS_MAGIC)
+	if (!room)
 		return 0;
 	read_vector(&room->vector, task);
 	for (int i = 0; i < 8; i++) {
@@ -281,11 +281,11 @@ static __noinline int opened(struct task_record *known, struct file *file, __u64
 				 call_and_result);
 	if ((kind & S_IFMT) == S_IFBLK || (kind & S_IFMT) == S_IFCHR)
 		return opened_a_device(known, file, kind, call_and_result);
-	if (number >= FIRST_NAMESPACE && number >> 32 == 0)
+	struct super_block *file_system = FROM_HEAD(&head, inode, struct inode, i_sb);
+	if (number >= FIRST_NAMESPACE && number >> 32 == 0 && BPF_CORE_READ(file_system, s_magic) == NSFS_MAGIC)
 		return opened_a_namespace(known, file, call_and_result);
 	if (!(mode & FMODE_WRITE) && kind & PERMISSIONS_OF_OTHERS) /* no process' memory, and no environment */
 		return 0;
-	struct super_block *file_system = FROM_HEAD(&head, inode, struct inode, i_sb);
 	if (BPF_CORE_READ(file_system, s_magic) == PROC_MAGIC)
 		return opened_a_proc_file(known, file, mode, call_and_result);
 	return mode & FMODE_WRITE ? opened_for_writing(known, file, call_and_result) : 0;

@@ -210,6 +210,9 @@ def test_the_memory_of_others_is_told_and_its_own_is_not(kernel: Kernel, name: s
 def test_a_value_of_the_kernel_that_is_opened_for_writing_is_told(kernel: Kernel) -> None:
     (told,) = perform(kernel, lambda: os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
     assert (told.act.how, told.act.path) == (How.KERNEL, b"/proc/sys/kernel/core_pattern")
+    affinity = "/proc/irq/default_smp_affinity"  # its number is like a namespace's
+    (told,) = perform(kernel, lambda: os.open(affinity, os.O_WRONLY))
+    assert (told.act.how, told.act.path) == (How.KERNEL, affinity.encode())
     assert perform(kernel, lambda: os.open("/proc/sys/kernel/core_pattern", os.O_RDONLY)) == []
     assert perform(kernel, lambda: os.open("/proc/self/comm", os.O_WRONLY)) == []
 
