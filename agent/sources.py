@@ -20,7 +20,10 @@ from agent.config_schema import Config
 from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.deeds import Watching
 from collectors.ebpf.iterator import EbpfSweep
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError
 from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKind
@@ -29,6 +32,7 @@ from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
+from collectors.watched_objects import WATCHED, configured
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -103,12 +107,22 @@ class Sources:
 
     def _take_ebpf(self) -> str:
         """Load the eBPF programs; the task iterator is the sweep then. How calls are watched; may raise."""
+        extra = (configured(each.path, each.kind, below=each.below) for each in self._config.watched_objects)
+        namespace = self._collectors.host.namespaces.mnt
+        object_watch = ObjectWatch(
+            (*WATCHED, *extra),
+            self._collectors.roots.host,
+            namespace if isinstance(namespace, int) else 0,
+            clock_ns=time.monotonic_ns,
+        )
+        connections = Connections(self._collectors.observer, self._collectors.host, self._collectors.roots, self._emit)
         source = EbpfSource(
             self._collectors.observer,
             self._emit,
             self._collectors.host,
             ring_bytes=self._config.ebpf.ring_bytes,
             request_sweep=self.request_sweep,
+            watching=Watching(object_watch, connections),
         )
         source.open()
         self._ebpf = source
@@ -204,6 +218,8 @@ class Sources:
             started = time.monotonic()
             self._sweep_wanted.clear()
             self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
+            if self._ebpf is not None:
+                self._ebpf.watch_objects()
             self._sweeper.run()
             self._collectors.observer.refresh_containers()
             self._look_at_ourselves()

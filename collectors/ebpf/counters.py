@@ -17,6 +17,7 @@ COUNTERS = (
     "notable_exits",
     "lost",
     "not_remembered",
+    "notable_acts",
 )
 """``enum counter`` of ``kernel/maps.h``, in its order."""
 

@@ -328,6 +328,11 @@ class RingBuffer:
         return -errno.ECANCELED
 
 
+def has_tracepoint(btf: Path, name: str) -> bool:
+    """Whether the running kernel has a tracepoint that a BTF program can attach to (its type is ``btf_trace_NAME``)."""
+    return b"\0btf_trace_" + name.encode() + b"\0" in btf.read_bytes()
+
+
 def possible_cpus() -> int:
     """How many values a per-CPU table has."""
     library = load_library()

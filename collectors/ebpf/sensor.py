@@ -22,17 +22,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from collectors.ebpf import call_watch
+from collectors.ebpf.acts import ActRecord, decode_act
 from collectors.ebpf.calls import Call, Effect, Meaning, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
 from collectors.ebpf.clock import WallClock
 from collectors.ebpf.counters import COUNTERS, Counters
 from collectors.ebpf.decisions import Decisions
+from collectors.ebpf.deeds import Deeds, Watching
 from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
 from collectors.ebpf.numbers import FileNumbers
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
     FLAG_CANDIDATE,
     FLAG_LAST,
+    KIND_ACT,
     KIND_CHANGE,
     KIND_EXEC,
     KIND_REFUSED,
@@ -42,6 +46,7 @@ from collectors.ebpf.records import (
     TaskRecord,
     decode,
     decode_cgroup_rows,
+    decode_header,
 )
 from collectors.errors import CollectorError, Malformed, Unsupported
 from collectors.events import (
@@ -65,9 +70,7 @@ SOURCE = "ebpf"
 OBJECT = Path(__file__).with_name("sensor.bpf.o")
 BTF = Path("/sys/kernel/btf/vmlinux")
 
-_TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move")
-_MAPS = ("ring", "calls", "counters")
-_ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
+_MAPS = ("ring", "calls", "foreign_calls", "counters")
 _MAX_PARENTS = 16
 _NAMING_PAUSE_NS = 100_000_000
 _EVENTS: dict[Effect, type[ProcessEvent]] = {
@@ -89,6 +92,7 @@ class EbpfSource:
         *,
         ring_bytes: int,
         request_sweep: Callable[[], None],
+        watching: Watching,
         object_path: Path = OBJECT,
     ) -> None:
         self.counters = Counters()
@@ -103,6 +107,7 @@ class EbpfSource:
         self._naming = Naming(self.names.resolve, self._files.shown, host.ticks_per_second)
         self._decisions: Decisions | None = None
         self._calls: dict[int, Call] = {}
+        self._deeds = Deeds(observer, watching, self._files.shown, emit, self._acted)
         self._object: BpfObject | None = None
         self._maps: dict[str, BpfMap] = {}
         self._ring: RingBuffer | None = None
@@ -124,14 +129,13 @@ class EbpfSource:
         opened = BpfObject(self._object_path)
         try:
             opened.resize("ring", self._ring_bytes)
-            opened.load()
+            missing = call_watch.missing_programs(BTF)
+            opened.load(without=missing)
             self._maps = {name: opened.map(name) for name in _MAPS}
-            for number, call in self._calls.items():
-                self._maps["calls"].update(number.to_bytes(4, "little"), call.meaning.to_bytes(4, "little"))
+            call_watch.fill(self._maps, self._calls, self._deeds.calls)
+            self._deeds.fill(opened.map("endpoints"))
             self._ring = RingBuffer(self._maps["ring"], self._take)
-            for name in _TRACEPOINTS:
-                opened.attach(name)
-            self.way = self._watch_calls(opened)
+            self.way = call_watch.attach(opened, self._calls, self._deeds.calls, without=missing)
             self._object, self._decisions = opened, Decisions(opened)
             self._name_cgroups()
         except CollectorError:
@@ -175,19 +179,6 @@ class EbpfSource:
             self._object.close()
             self._object = self._decisions = None
 
-    def _watch_calls(self, opened: BpfObject) -> str:
-        """One tracepoint for each call where perf_event_open(2) may be used, else the one of all calls."""
-        before = opened.link_count
-        try:
-            for call in self._calls.values():
-                opened.attach_tracepoint(_ONE_CALL, "syscalls", f"sys_exit_{call.tracepoint or call.name}")
-        except CollectorError as error:
-            opened.detach_since(before)
-            opened.attach(_ANY_CALL)
-            why = error.detail.split(": ")[1] if ": " in error.detail else error.detail
-            return f"one tracepoint for all system calls (those for single ones: {why})"
-        return "one tracepoint for each watched system call"
-
     # What the sweep asks --------------------------------------------------------------------------------------------
 
     @property
@@ -200,6 +191,11 @@ class EbpfSource:
         if self._object is None:
             raise Unsupported(SOURCE, "the sensor is closed")
         return self._object.read_iterator("each_task")
+
+    def watch_objects(self) -> None:
+        """Have the kernel know the watched objects as they are now; for the sweep's thread."""
+        if self._object is not None:
+            self._deeds.objects.look(self._object)
 
     def kernel_counts(self) -> dict[str, int]:
         """What the programs have seen, told and lost since they were loaded, as of the last sweep; from any thread."""
@@ -270,7 +266,7 @@ class EbpfSource:
         """One record of the ring. What is wrong with it is counted, and ends nothing."""
         self.counters.records += 1
         try:
-            record = decode(data)
+            record = decode_act(data) if decode_header(data).kind == KIND_ACT else decode(data)
         except Malformed:
             self.counters.malformed += 1
             return
@@ -281,7 +277,9 @@ class EbpfSource:
                 case ExitRecord():
                     self._exited(record)
                 case TaskRecord():
-                    self._acted(record)
+                    self._acted(record, self._event(record))
+                case ActRecord():
+                    self._deeds.take(record, self._clock.at(record.task.header.boot_ns))
         except CollectorError as error:
             self.counters.failed[error.kind] += 1
 
@@ -306,7 +304,7 @@ class EbpfSource:
         if root is not None:
             self._observer.ended(root, at_ns)
 
-    def _acted(self, record: TaskRecord) -> None:
+    def _acted(self, record: TaskRecord, kind: Callable[[int, Process], ProcessEvent]) -> Tracked | None:
         header = record.header
         at_ns = self._clock.at(header.boot_ns)
         process = as_process(record, at_ns, self._naming)
@@ -314,16 +312,17 @@ class EbpfSource:
             process = self._with_cgroups(record, process)
         if header.kind == KIND_CHANGE and self._is_unmount(header):
             self._observer.built(process, at_ns)
-        if header.flags & FLAG_CANDIDATE and header.kind != KIND_EXEC:
-            return
+        if header.flags & FLAG_CANDIDATE and header.kind not in {KIND_EXEC, KIND_ACT}:
+            return None
         self._introduce(record, process.key, at_ns)
-        tracked = self._observer.witnessed(self._event(record), process, at_ns)
+        tracked = self._observer.witnessed(kind, process, at_ns)
         if tracked is None:
-            return
+            return None
         if header.flags & FLAG_CANDIDATE or not header.session:
             self.judge(record, tracked)
         if header.kind == KIND_EXEC and tracked.told is not None:
             self.decisions.know_file(record, tracked.told, tracked.container_id)
+        return tracked
 
     def _event(self, record: TaskRecord) -> Callable[[int, Process], ProcessEvent]:
         """The event that a record is, but for time and process."""

@@ -85,6 +85,7 @@ enum call_class {
 	CALL_TELLS_REFUSAL = 2, /* and tell when it was refused */
 	CALL_PIVOTS = 3, /* as 2; a runtime does it once on its way in */
 	CALL_UNMOUNTS = 4, /* as 2; after the above, the container's mounts are what they will be */
+	/* from 16 on `enum act_class` of techniques.h */
 };
 
 struct {
@@ -106,6 +107,7 @@ enum counter {
 	COUNTER_NOTABLE_EXITS,
 	COUNTER_LOST, /* no room in the ring */
 	COUNTER_NOT_REMEMBERED, /* no room in `tasks` */
+	COUNTER_NOTABLE_ACTS,
 	COUNTERS,
 };
 

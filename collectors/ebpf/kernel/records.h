@@ -18,12 +18,18 @@ enum kind {
 	KIND_REFUSED = 4, /* a watched system call failed */
 	KIND_EXIT = 5,
 	KIND_CGROUP = 6, /* a cgroup was made */
+	KIND_ACT = 7, /* `techniques.h` */
 };
 
 enum cause { /* of a change, where no system call is the cause */
 	CAUSE_EXEC = -1,
 	CAUSE_FORK = -2,
 	CAUSE_EXIT = -3,
+	CAUSE_SIGNAL = -4, /* of an act, as the following */
+	CAUSE_FOREIGN_CALL = -5, /* a system call of another architecture */
+	CAUSE_CHANGE = -6, /* of an inode */
+	CAUSE_CONNECTION = -7, /* over TCP */
+	CAUSE_IO_URING = -8,
 };
 
 enum flag {
