@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
 from agent.metrics_schema import MetricsConfig
 from agent.output_schema import AnySinkConfig
+from agent.rules_schema import RuleConfig
 from agent.state_schema import FileConfig, JournaldConfig, RateLimitConfig, RedactionConfig, StateConfig
 
 
@@ -212,6 +213,10 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     exceptions: Annotated[
         tuple[ExceptionConfig, ...],
         Meta(max_length=1024, description="Findings that are expected; the first exception that matches counts it."),
+    ] = ()
+    rules: Annotated[
+        tuple[RuleConfig, ...],
+        Meta(max_length=256, description="Rules of your own, beside the detectors. See the page about rules."),
     ] = ()
     log: LogConfig = LogConfig()
     state: StateConfig = StateConfig()

@@ -38,13 +38,14 @@ class Severity(IntEnum):
 
 
 class Family(StrEnum):
-    """The three families of detectors, the agent's own, and the stories that the engine makes of their findings."""
+    """The three families of detectors, the agent's own, the stories that the engine makes, and operators' own rules."""
 
     DRIFT = "drift"
     TECHNIQUE = "technique"
     EXPOSURE = "exposure"
     AGENT = "agent"
     INCIDENT = "incident"
+    OPERATOR = "operator"
 
 
 class Tier(StrEnum):

@@ -206,10 +206,12 @@ def write_config(path: Path, engine: Engine, tier: str) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def start(engine: Engine, tier: str, directory: Path) -> RunningAgent:
-    """An agent of this tier, ready. AgentError says why it is not; it runs no more then."""
+def start(engine: Engine, tier: str, directory: Path, *, more: str = "") -> RunningAgent:
+    """An agent of this tier, ready; `more` is added to its configuration. AgentError says why it is not."""
     config = directory / f"{tier}.yaml"
     write_config(config, engine, tier)
+    with config.open("a") as file:
+        file.write(more)
     agent = RunningAgent((find_command(), "run", "--config", str(config)), tier)
     try:
         agent.wait_until_ready()
