@@ -7,13 +7,13 @@ engine adds all that is static (names, techniques, ancestors, container, pod) an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 from collectors.confinement import Frame, Widening
-from collectors.events import Event
+from collectors.events import Event, KernelValue
 from collectors.facts import (
     Capabilities,
     Container,
@@ -217,6 +217,30 @@ def holder(process: Process, view: NodeView) -> Holder | Blind | None:
     if isinstance(member.first, Unknown):
         return Blind(f"first process: {member.first.why}", process.key)
     return Holder(member, member.first, process.descriptors)
+
+
+def judge_holder(process: Process, view: NodeView, judge: Callable[[Holder, NodeView], Found]) -> Found:
+    """What ``judge`` says of a container process and what it holds open; ``Blind`` where that is not known."""
+    held = holder(process, view)
+    if isinstance(held, Blind):
+        yield held
+    elif held is not None:
+        yield from judge(held, view)
+
+
+def judge_value(
+    event: KernelValue,
+    names: Collection[str],
+    view: NodeView,
+    judge: Callable[[KernelValue, bytes, NodeView], Found],
+) -> Found:
+    """What ``judge`` says of one of these values, as it is now; ``Blind`` where it cannot be read."""
+    if event.name not in names:
+        return
+    if isinstance(event.after, Unknown):
+        yield Blind(event.after.why)
+    else:
+        yield from judge(event, event.after, view)
 
 
 def container_roots(view: NodeView) -> Iterator[tuple[Container, Mount | None]]:

@@ -15,26 +15,25 @@ from collectors.events import Exec, ProcessEvent, Seen
 from collectors.facts import Container, Declared, DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
     Found,
+    Holder,
     NodeView,
     Severity,
     Technique,
     Tier,
-    holder,
+    judge_holder,
 )
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look the held block devices up among those of the host's mounts and of the bundle."""
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    return judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, view: NodeView) -> Found:
     devices = {each.rdev: each.target for each in held.descriptors if each.kind is DescriptorKind.BLOCK_DEVICE}
     if not devices:
         return
@@ -50,7 +49,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         f"{what}: {', '.join(map(text, hosts or sorted(devices)))}",
         container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(
             ("devices", tuple(text(rdev) for rdev in sorted(devices))),
             ("opened_as", tuple(devices[rdev] for rdev in sorted(devices))),

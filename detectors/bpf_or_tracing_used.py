@@ -15,16 +15,16 @@ from collectors.events import Exec, ProcessEvent, Seen
 from collectors.facts import Capabilities, Declared, Process
 from collectors.notable import anonymous_name
 from detectors.base import (
-    Blind,
     Detector,
     Family,
     Finding,
     Found,
+    Holder,
     NodeView,
     Severity,
     Technique,
     Tier,
-    holder,
+    judge_holder,
 )
 
 BPF = frozenset({b"bpf-map", b"bpf-prog", b"bpf-token", b"bpf_iter", b"bpf_link", b"btf"})
@@ -35,13 +35,12 @@ TRACING = mask(("CAP_PERFMON", "CAP_SYS_ADMIN"))
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look for the kernel's names among what the process holds."""
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    return judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, view: NodeView) -> Found:
     names = {anonymous_name(each) for each in held.descriptors}
-    wanted = BPF | {PERF} if _may_trace_others(event.process, view) else BPF
+    wanted = BPF | {PERF} if _may_trace_others(held.member.process, view) else BPF
     found = tuple(sorted(names & wanted))
     if not found:
         return
@@ -50,7 +49,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         "holds bpf or tracing of the kernel open: " + ", ".join(name.decode("ascii").strip("[]") for name in found),
         held.member.container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(("held", found), ("granted", is_granted)),
         severity=Severity.MEDIUM if is_granted else Severity.HIGH,
         inherited=True,

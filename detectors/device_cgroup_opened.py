@@ -28,6 +28,7 @@ from detectors.base import (
     Severity,
     Tier,
     capable_containers,
+    judge_value,
 )
 
 NAME = "devices.list"
@@ -38,11 +39,10 @@ EVERYTHING = b"a *:* rwm"  # Documentation/admin-guide/cgroup-v1/devices.rst
 
 def check(event: KernelValue, view: NodeView) -> Found:
     """Compare the list with the one before and with what the bundle allows."""
-    if event.name not in {NAME, PROGRAMS}:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-        return
+    return judge_value(event, {NAME, PROGRAMS}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
     container = view.container(event.container_id) if event.container_id is not None else None
     declared = Unknown("not_read: the container's bundle") if container is None else container.declared
     if container is None or isinstance(declared, Unknown):
@@ -52,10 +52,10 @@ def check(event: KernelValue, view: NodeView) -> Found:
         yield from _programs(event, container, declared, view)
         return
     if isinstance(event.before, Unknown):
-        added = [EVERYTHING] if EVERYTHING in event.after.split(b"\n") else []
+        added = [EVERYTHING] if EVERYTHING in after.split(b"\n") else []
     else:
         known = set(event.before.split(b"\n"))
-        added = [each for each in event.after.split(b"\n") if each and each not in known]
+        added = [each for each in after.split(b"\n") if each and each not in known]
     opened = tuple(each for each in added if not _is_declared(each, declared))
     if opened:
         yield Finding(

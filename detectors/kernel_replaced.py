@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from collectors.capabilities import mask
 from collectors.events import KernelValue
-from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -25,6 +23,7 @@ from detectors.base import (
     Technique,
     Tier,
     capable_containers,
+    judge_value,
 )
 
 NAME = "kexec_loaded"
@@ -33,12 +32,11 @@ REBOOTERS = mask(("CAP_SYS_BOOT",))
 
 def check(event: KernelValue, view: NodeView) -> Found:
     """Wait for the value to turn."""
-    if event.name != NAME:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-        return
-    if event.before != b"0" or event.after != b"1":
+    return judge_value(event, {NAME}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
+    if event.before != b"0" or after != b"1":
         return
     able = capable_containers(view, REBOOTERS)
     yield Finding(

@@ -17,16 +17,16 @@ from collectors.facts import Container, Declared, Descriptor, DescriptorKind
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
     Found,
+    Holder,
     NodeView,
     Severity,
     Technique,
     Tier,
-    holder,
+    judge_holder,
 )
 
 KERNEL_MEMORY = "kcore"
@@ -34,11 +34,10 @@ KERNEL_MEMORY = "kcore"
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Judge every held device by its number."""
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    return judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, _view: NodeView) -> Found:
     container = held.member.container
     named = {each: _name(each, container) for each in held.descriptors}
     found = {each: name for each, name in named.items() if name is not None}
@@ -48,7 +47,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         "holds open what leads into the kernel: " + ", ".join(dict.fromkeys(name for name, _ in found.values())),
         container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(
             ("devices", tuple(dict.fromkeys(text(each.rdev) for each in found if each.rdev))),
             ("opened_as", tuple(dict.fromkeys(each.target for each in found))),

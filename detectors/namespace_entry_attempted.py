@@ -17,7 +17,6 @@ from collectors.events import Exec, ProcessEvent, Seen
 from collectors.facts import DescriptorKind
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
@@ -26,7 +25,7 @@ from detectors.base import (
     NodeView,
     Severity,
     Tier,
-    holder,
+    judge_holder,
 )
 
 _LINK = re.compile(rb"(mnt|pid|net|ipc|uts|user|cgroup|time):\[(\d{1,20})\]")  # namespaces(7)
@@ -35,11 +34,10 @@ _DEEP = frozenset({"mnt", "pid", "user"})
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Ask of every namespace that the process holds whose it is."""
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    return judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, view: NodeView) -> Found:
     found = tuple(dict.fromkeys(_foreign(held, view)))
     if not found:
         return
@@ -48,7 +46,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         "holds open: " + ", ".join(f"the {kind} namespace of {whose}" for kind, _, whose in found[:8]),
         held.member.container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(
             ("namespaces", tuple(f"{kind}:[{inode}]" for kind, inode, _ in found)),
             ("of", tuple(dict.fromkeys(whose for _, _, whose in found))),

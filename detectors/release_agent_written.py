@@ -17,7 +17,6 @@ from collectors.events import KernelValue
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -27,6 +26,7 @@ from detectors.base import (
     Severity,
     Tier,
     container_roots,
+    judge_value,
 )
 
 AGENT = "release_agent"
@@ -38,16 +38,16 @@ INSTALLED = (b"/usr/", b"/bin/", b"/sbin/", b"/lib/", b"/lib64/", b"/opt/", b"/n
 
 def check(event: KernelValue, view: NodeView) -> Found:
     """Judge a hierarchy's agent by the file that it names, a container's flag by its value."""
-    if event.name not in {AGENT, FLAG}:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-    elif event.name == FLAG:
-        if event.after == b"1" and event.before == b"0":
+    return judge_value(event, {AGENT, FLAG}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
+    if event.name == FLAG:
+        if after == b"1" and event.before == b"0":
             message = "asks the kernel to run the release_agent when one of its cgroups empties"
             yield _finding(event, message, event.container_id, Severity.HIGH)
-    elif event.after and (isinstance(event.before, Unknown) or event.after != event.at_start):
-        program = event.after.split(None, 1)[0]
+    elif after and (isinstance(event.before, Unknown) or after != event.at_start):
+        program = after.split(None, 1)[0]
         owner = owner_of_path(program, container_roots(view))
         if owner is not None:
             yield _finding(event, f"the release_agent is a container's file: {owner[1]}", owner[0], Severity.CRITICAL)

@@ -15,7 +15,6 @@ from collectors.events import Exec, ProcessEvent, Seen
 from collectors.facts import Descriptor, DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
@@ -25,17 +24,16 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
-    holder,
+    judge_holder,
 )
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look for the runtimes' files among what the process holds."""
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    return judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, view: NodeView) -> Found:
     found = [
         each
         for each in held.descriptors
@@ -47,7 +45,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             "holds an executable of the host's container runtime open"
             + (", through a mount that it was given" if is_given else ""),
             held.member.container.id,
-            event.process.key,
+            held.member.process.key,
             evidence=(("files", tuple(dict.fromkeys(each.target for each in found))), ("given", is_given)),
             severity=Severity.MEDIUM if is_given else Severity.CRITICAL,
             inherited=True,

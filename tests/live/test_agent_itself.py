@@ -1,5 +1,7 @@
 """What the agent tells of its node and of itself: weak settings, a tracer, an absence, a sink that is away."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,8 @@ def test_an_absence_and_a_sink_that_is_away_are_told(agents: Agents, stage: Stag
     agents.stop()
     first = running_agent.start(stage.engine, "netlink", tmp_path)
     assert not first.stop()
+    long_ago = time.time() - 600
+    os.utime(tmp_path / "netlink.state/heartbeat", (long_ago, long_ago))
     again = running_agent.start(stage.engine, "netlink", tmp_path, more=AWAY)
     try:
         again.wait_for("HW-904", container=None)

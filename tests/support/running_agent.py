@@ -54,6 +54,13 @@ def process_ids(alert: Alert) -> frozenset[int]:
     return frozenset(int(pid) for pid in found if pid is not None)
 
 
+def process_names(alert: Alert) -> frozenset[str]:
+    """What the acting process of an alert is called: its name, and those of its program and argument 0."""
+    process = alert.get("process", {})
+    words = (process.get("name", ""), process.get("executable", ""), *process.get("args", [])[:1])
+    return frozenset(word.rsplit("/", 1)[-1] for word in words)
+
+
 def shown(alert: Alert) -> str:
     """The alert in one line, for a failed test's message."""
     process = alert.get("process", {})
