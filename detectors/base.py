@@ -84,8 +84,10 @@ class Finding:
 
     ``identity`` is what makes it *the same* finding again: empty, that is rule, container and subject; else rule and
     ``identity`` alone, which then must name the container where it matters. A repetition with the same ``severity``,
-    ``evidence`` and ``widened`` is counted, not told. Put nothing into ``evidence`` that changes by
-    itself (a time, a counter). ``subject`` is the acting task, ``None`` when a container as a whole is meant.
+    ``evidence`` and ``widened`` is counted, not told. Put nothing into ``evidence`` that changes by itself (a time, a
+    counter). Where what is found grows step by step, ``news`` says what of it is worth telling again: a repetition with
+    the same ``news`` is counted then, whatever else it holds, unless it is more severe than what was told.
+    ``subject`` is the acting task, ``None`` when a container as a whole is meant.
     ``inherited`` says that a child which shows the same is the same story (the parent escaped, the child was born
     outside) and is counted with its parent. ``message`` is one sentence a person understands, without names of
     container or program: the engine puts those before it.
@@ -100,6 +102,7 @@ class Finding:
     confidence: Confidence = Confidence.CERTAIN
     identity: tuple[str, ...] = ()
     inherited: bool = False
+    news: tuple[EvidenceValue, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

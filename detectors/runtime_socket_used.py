@@ -7,8 +7,9 @@ end.
 
 *Fires on:* a unix socket of a container is connected to one that a governing process of the host holds: one of the
 node's container runtimes and their shims, the kubelet, systemd or D-Bus, recognised by their installed executables.
-Medium when the bundle mounts that socket, or a directory above it: then the way was given (HW-304), and this is its
-use. The engine tells it once for each (container, name of the socket).
+Low when the bundle mounts that socket, or a directory above it: then the way was given (HW-304), and this is its
+use; the two together make an incident of one step more, medium, and what is done with the socket makes that worse. The
+engine tells it once for each (container, name of the socket).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def check(event: UnixConnected, view: NodeView) -> Found:
         event.container_id,
         event.process,
         evidence=(("socket", event.path), ("server", event.server_executable), ("server_pid", event.server.pid)),
-        severity=Severity.MEDIUM if _is_declared(event.path, container) else Severity.HIGH,
+        severity=Severity.LOW if _is_declared(event.path, container) else Severity.HIGH,
         identity=(event.container_id, event.path.decode("utf-8", "backslashreplace")),
     )
 
@@ -77,7 +78,7 @@ DETECTOR = Detector(
     benign=(
         (
             "Portainer, Traefik, Watchtower, build runners and agents that were given the engine's socket on purpose: "
-            "the exposure is HW-304, this is its use: medium, once for each container; make an exception for them."
+            "the exposure is HW-304, this is its use: low, once for each container; make an exception for them."
         ),
         "Device and CSI plug-ins that register with the kubelet, and agents that talk to D-Bus: as above.",
         "A server of the container itself, or of another container, under the same name: it governs nothing here.",

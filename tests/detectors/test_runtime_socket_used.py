@@ -37,7 +37,7 @@ def test_fires_as_medium_when_the_socket_was_given(source: str) -> None:
     container = build.container(declared=build.declared(mounts=mounts))
     (found,) = run(DETECTOR, EVENT, FakeView().put_container(container, build.first_process()))
     assert isinstance(found, Finding)
-    assert found.severity is Severity.MEDIUM
+    assert found.severity is Severity.LOW
 
 
 def test_silent_when_the_collector_tells_of_none() -> None:

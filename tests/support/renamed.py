@@ -58,9 +58,8 @@ def make_names(tools: Path) -> Names:
     chance = random.SystemRandom()
     for _ in range(100):
         letters = sorted(chance.sample(_LETTERS + _LETTERS.upper(), len(_LETTERS)))
-        changed = [
-            each.translate(str.maketrans({**dict(zip(_LETTERS, letters, strict=True)), **_OTHERS})) for each in listed
-        ]
+        instead = str.maketrans("".join((_LETTERS, *_OTHERS)), "".join((*letters, *_OTHERS.values())))
+        changed = [each.translate(instead) for each in listed]
         if changed == sorted(changed) and not set(changed) & set(listed):
             break
     else:

@@ -81,6 +81,7 @@ def hold_host_disk(stage: Stage) -> Iterator[Outcome]:
     if row[2].startswith("0:"):
         raise CannotHereError("the host's / is not on a block device")
     major, minor = row[2].split(":")
+    _needs_to_open(f"/dev/block/{row[2]}")
     with stage.capable("--device-cgroup-rule", f"b {major}:{minor} rwm") as container:
         stage.shell(container, f"mknod /innocent b {major} {minor}")
         pid = _hold(stage, container, "/innocent")
@@ -91,12 +92,30 @@ def hold_host_disk(stage: Stage) -> Iterator[Outcome]:
 @contextmanager
 def hold_kernel_memory(stage: Stage) -> Iterator[Outcome]:
     """/dev/mem, by a device node of the container's own making."""
-    if not Path("/dev/mem").exists():
-        raise CannotHereError("this kernel has no /dev/mem")
+    _needs_to_open("/dev/mem")
     with stage.capable("--device-cgroup-rule", "c 1:* rwm") as container:
         stage.shell(container, "mknod /innocent c 1 1")
         pid = _hold(stage, container, "/innocent")
         require("/innocent" in _links(pid), "it does not hold the memory")
+        yield Outcome(container.id, (pid,), text="/innocent")
+
+
+def _needs_to_open(path: str) -> None:
+    """The machine itself may be a container of somebody, and have less than it seems."""
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError as error:
+        raise CannotHereError(f"the machine itself cannot open {path}: {error.strerror}") from error
+
+
+@contextmanager
+def hold_network_device(stage: Stage) -> Iterator[Outcome]:
+    """The node's tun device, by a device node of the container's own making; the bundle does not name it."""
+    _needs_to_open("/dev/net/tun")
+    with stage.capable("--device-cgroup-rule", "c *:* rwm") as container:
+        stage.shell(container, "mknod /innocent c 10 200")
+        pid = _hold(stage, container, "/innocent")
+        require("/innocent" in _links(pid), "it does not hold the device")
         yield Outcome(container.id, (pid,), text="/innocent")
 
 
@@ -191,6 +210,7 @@ ACTS = (
     Act("hold_disk", hold_disk, (Expected("HW-203", HIGH),)),
     Act("hold_host_disk", hold_host_disk, (Expected("HW-203", CRITICAL),)),
     Act("hold_kernel_memory", hold_kernel_memory, (Expected("HW-204", HIGH),)),
+    Act("hold_network_device", hold_network_device, (Expected("HW-204", MEDIUM),)),
     Act("hold_runtime", hold_runtime, (Expected("HW-221", CRITICAL),)),
     Act("hold_bpf_map", _held("bpf", "bpf-map"), (Expected("HW-216", MEDIUM),)),
     Act("hold_userfaultfd", _held("userfaultfd", "[userfaultfd]"), (Expected("HW-225", LOW),)),
