@@ -6,9 +6,10 @@ when it is at least the one of its own branch (major.minor), or the last of all.
 number: what is known of that is in ``repaired_builds``, the rest is why a finding of it is never certain.
 
 Sources: the advisory of each row. Held against them on that day: runc by its ``CHANGELOG.md`` and the advisories in
-github/advisory-database, containerd and CRI-O by the same, Docker by its notice of January 2024, NVIDIA and the kernel's
-rows of 2024 and later by their records in CVEProject/cvelistV5, CVE-2022-0847 by its discoverer's notice. Not held
-against a source again: CVE-2019-5736 and -14271, and the kernel's other rows up to 2023. To add one: a row here, and a case in ``tests/collectors/test_known_breakouts.py``.
+github/advisory-database, containerd and CRI-O by the same, Docker by its notice of January 2024, NVIDIA and the
+kernel's rows of 2024 and later by their records in CVEProject/cvelistV5, CVE-2022-0847 by what was published on it. Not
+held against a source again: CVE-2019-5736 and -14271, and the kernel's other rows up to 2023.
+To add one: a row here, and a case in ``tests/collectors/test_known_breakouts.py``.
 """
 
 from __future__ import annotations
