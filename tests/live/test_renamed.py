@@ -27,6 +27,7 @@ NAMES = frozenset(
         *("use_engine_socket_through_proc", "open_packet_socket", "set_release_agent", "replace_core_pattern"),
     }
 )
+FILES_OF_ACTS = frozenset({"payload"})  # what an act calls a file that it makes
 CASES = [
     pytest.param(tier, act, id=f"{tier}-{act.name}")
     for tier in TIERS
@@ -64,6 +65,6 @@ def test_alerts_on_an_act_without_a_name(agent: RunningAgent, act: Act, renamed:
                     at_least=expected.severity,
                     since=mark,
                 )
-                assert not process_names(alert) & renamed.engine.names.of.keys()
+                assert not process_names(alert) & (renamed.engine.names.of.keys() - FILES_OF_ACTS)
     except CannotHereError as error:
         pytest.skip(str(error))

@@ -22,6 +22,7 @@ from tests.support.engine import Container, Engine, EngineUnavailableError
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OTHERS = {"[": "!", "_": "."}
 # Where a shell looks for a program: at the start, after an operator, and after words that take a command.
+_BUILT_IN = frozenset({"[", "echo", "false", "kill", "printf", "pwd", "test", "true"})  # of the shell: no program
 _COMMAND = r"(?:^|[;&|({{]|&&|\|\||\$\(|\b(?:exec|then|do|else)\b)\s*"
 
 
@@ -42,7 +43,8 @@ class Names:
     def script(self, script: str) -> str:
         """A shell script with every program under its new name."""
         names = "|".join(sorted(map(re.escape, self.of), key=len, reverse=True))
-        renamed = re.sub(rf"(?m)({_COMMAND})({names})(?=\s|$|;)", lambda found: found[1] + self.of[found[2]], script)
+        commands = "|".join(sorted(map(re.escape, self.of.keys() - _BUILT_IN), key=len, reverse=True))
+        renamed = re.sub(rf"(?m)({_COMMAND})({commands})(?=\s|$|;)", lambda found: found[1] + self.of[found[2]], script)
         return re.sub(rf"(/bin/|/opt/tools/)({names})(?![\w.-])", lambda found: found[1] + self.of[found[2]], renamed)
 
 

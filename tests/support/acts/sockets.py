@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from tests.support.engine import Container
 from tests.support.processes import host_process, namespace, require, unique_seconds, wait_until
@@ -12,6 +13,7 @@ from tests.support.stage import (
     MEDIUM,
     TOOLS,
     Act,
+    CannotHereError,
     Expected,
     Outcome,
     Stage,
@@ -26,8 +28,19 @@ NODE_ADDRESS, CONTAINER_ADDRESS = "192.0.2.1", "192.0.2.2"  # RFC 5737: nobody's
 
 
 @contextmanager
+def use_given_runtime_socket(stage: Stage) -> Iterator[Outcome]:
+    """A connection to containerd by its socket, at its usual place, which was mounted on purpose."""
+    socket = Path("/run/docker/containerd/containerd.sock")
+    if not socket.is_socket():
+        raise CannotHereError("the engine's containerd has its socket at another place")
+    with stage.container("-v", f"{socket}:/engine.sock") as container:
+        pid = stage.sleep_inside(container, f"{TOOLS}/hold", "unix", "/engine.sock")
+        yield Outcome(container.id, (pid,), text=str(socket))
+
+
+@contextmanager
 def use_given_engine_socket(stage: Stage) -> Iterator[Outcome]:
-    """A connection to the engine by a socket that was mounted, and the connection is kept."""
+    """The same with the engine's own socket, wherever that is: perhaps where no list has it."""
     with stage.container("-v", f"{stage.engine.socket}:/engine.sock") as container:
         pid = stage.sleep_inside(container, f"{TOOLS}/hold", "unix", "/engine.sock")
         yield Outcome(container.id, (pid,), text=str(stage.engine.socket))
@@ -101,10 +114,11 @@ def _raw(kind: str) -> Callable[[Stage], AbstractContextManager[Outcome]]:
 
 ACTS = (
     Act(
-        "use_given_engine_socket",
-        use_given_engine_socket,
+        "use_given_runtime_socket",
+        use_given_runtime_socket,
         (Expected("HW-304", MEDIUM), Expected("HW-210", LOW), Expected("HW-001", MEDIUM)),
     ),
+    Act("use_given_engine_socket", use_given_engine_socket, (Expected("HW-210", LOW),)),
     Act("use_engine_socket_through_proc", use_engine_socket_through_proc, (Expected("HW-210", HIGH),)),
     Act("contact_docker_port", _contact(NODE_ADDRESS, DOCKER_PORT), (Expected("HW-211", HIGH),)),
     Act("contact_metadata_service", _contact(METADATA, METADATA_PORT), (Expected("HW-212", MEDIUM),)),
