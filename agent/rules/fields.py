@@ -62,26 +62,29 @@ _OF_A_PROCESS = _PROCESS | _SOCKET
 _OF_A_CONTAINER = _OF_A_PROCESS | {"container"}
 
 
-def context_of(event: Event, view: NodeView) -> Context:
-    """Whom the event is about."""
+def context_of(event: Event, view: NodeView) -> Context | Unknown:
+    """Whom the event is about; ``Unknown`` when it is about a container, and nothing is known of that one."""
     process: Process | Unknown = Unknown("not_read: the event names no process")
-    container_id: str | None = None
-    if isinstance(event, ProcessEvent):
-        process = event.process
-    elif isinstance(event, SocketHeld):
-        container_id = event.container_id
-        held_by = view.process(event.process) if event.process is not None else None
-        process = held_by or Unknown("gone: nobody was found to hold the socket")
-    elif isinstance(event, ContainerSeen):
-        return Context(event, view, process, event.container)
-    elif isinstance(event, KernelValue):
-        container_id = event.container_id
-    if container_id is None and isinstance(process, Process):
-        member = view.member(process)
-        return Context(
-            event, view, process, None if member is None or isinstance(member, Unknown) else member.container
-        )
-    return Context(event, view, process, view.container(container_id) if container_id is not None else None)
+    container: Container | Unknown | None = None
+    match event:
+        case ProcessEvent():
+            process, member = event.process, view.member(event.process)
+            container = member if member is None or isinstance(member, Unknown) else member.container
+        case SocketHeld():
+            held_by = view.process(event.process) if event.process is not None else None
+            process = held_by or Unknown("gone: nobody was found to hold the socket")
+            container = _container(event.container_id, view)
+        case ContainerSeen():
+            container = event.container
+        case KernelValue(container_id=str() as container_id):
+            container = _container(container_id, view)
+        case _:
+            pass
+    return container if isinstance(container, Unknown) else Context(event, view, process, container)
+
+
+def _container(container_id: str, view: NodeView) -> Container | Unknown:
+    return view.container(container_id) or Unknown("not_read: the container is not known")
 
 
 def _of_process(read: Callable[[Process, Context], Value | Unknown]) -> _Reader:

@@ -75,6 +75,9 @@ class _Rule:
 
     def __call__(self, event: Event, view: NodeView) -> Iterator[Finding | Blind]:
         context = context_of(event, view)
+        if isinstance(context, Unknown):
+            yield Blind(context.why)
+            return
         if not _is_in_scope(self._config.scope, context):
             return
         if self._slow == SLOW_LIMIT:

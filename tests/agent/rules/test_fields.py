@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from agent.rules.events import EVENTS, kind_of
-from agent.rules.fields import FIELDS, Kind, context_of
+from agent.rules.fields import FIELDS, Context, Kind, context_of
 from agent.rules_reference import reference
 from agent.rules_schema import EventName
 from collectors.events import (
@@ -24,7 +24,7 @@ from collectors.events import (
 )
 from collectors.facts import Connection, Unknown
 from tests.support import build
-from tests.support.view import view_of
+from tests.support.view import FakeView, view_of
 
 TASK = build.process()
 NOW = build.NOW_NS
@@ -60,7 +60,9 @@ def test_an_event_has_its_own_name(name: str) -> None:
 @pytest.mark.parametrize(("event", "name"), PAIRS)
 def test_a_field_is_of_its_type_or_not_known(event: str, name: str) -> None:
     view = view_of(build.member(TASK)).put_parent(TASK, build.first_process())
-    value = FIELDS[name].read(context_of(OF[event], view))
+    context = context_of(OF[event], view)
+    assert isinstance(context, Context)
+    value = FIELDS[name].read(context)
     assert type(value) is TYPES[FIELDS[name].kind]
     if isinstance(value, list | dict):
         assert all(type(each) is str for each in value)
@@ -68,7 +70,9 @@ def test_a_field_is_of_its_type_or_not_known(event: str, name: str) -> None:
 
 @pytest.mark.parametrize(("event", "name"), [pair for pair in PAIRS if pair[0] in {"tcp", "unix", "raw_socket"}])
 def test_nobody_may_hold_a_socket(event: str, name: str) -> None:
-    value = FIELDS[name].read(context_of(OF[event], view_of()))
+    context = context_of(OF[event], FakeView().put_container(build.container(), build.first_process()))
+    assert isinstance(context, Context)
+    value = FIELDS[name].read(context)
     assert isinstance(value, Unknown) == name.startswith(("process.", "parent.", "ancestors."))
 
 

@@ -16,7 +16,7 @@ from agent.report import AlertBuilder
 from agent.rules.rule import SLOW_LIMIT, SLOW_NS, SlowRuleError, detectors_of
 from agent.rules_schema import RuleConfig, RuleTechniqueConfig
 from agent.state import NodeState
-from collectors.events import ContainerSeen, Exec, KernelValue, NamespaceChange, TcpConnected
+from collectors.events import ContainerSeen, Exec, KernelValue, NamespaceChange, RawSocketHeld, TcpConnected
 from collectors.facts import Connection, ProcessKey, Unknown
 from detectors.base import Blind, Detector, Family, Finding, Severity, Tier
 from detectors.detector_failed import DETECTOR as DETECTOR_FAILED
@@ -63,6 +63,19 @@ def test_blind_when_a_fact_is_missing() -> None:
     task = replace(TASK, confinement=build.confinement(uids=Unknown("denied")))
     found = run(rule(), executed(task), view_of(build.member(task)))
     assert found == [Blind("process.uid: denied")]
+
+
+@pytest.mark.parametrize("scope", ["containers", "host", "all"])
+def test_blind_when_whose_process_it_is_is_not_known(scope: str) -> None:
+    view = FakeView(members={TASK.key: Unknown("not_read: the container is not known")})
+    found = run(rule(scope=scope), executed(TASK), view)
+    assert found == [Blind("not_read: the container is not known")]
+
+
+def test_blind_when_a_socket_is_of_an_unknown_container() -> None:
+    event = RawSocketHeld(build.NOW_NS, build.container_id(), None, 7, "packet", 3)
+    found = run(rule(events=("raw_socket",), when="true", message="x"), event, FakeView())
+    assert found == [Blind("not_read: the container is not known")]
 
 
 def test_silent_when_what_is_missing_decides_nothing() -> None:
