@@ -20,7 +20,7 @@ pytestmark = pytest.mark.live
 NAMES = frozenset(
     {
         *("enter_host_net", "enter_host_ipc_uts", "thread_enters_host_mount", "thread_enters_host_net"),
-        *("go_out_and_back", "enter_other_container", "move_to_root_cgroup", "hide_in_neighbours_cgroup"),
+        *("go_out_and_back", "enter_other_container", "move_to_root_cgroup"),
         *("gain_user_namespace", "mount_in_user_namespace", "run_from_memory", "core_pattern_binary"),
         *("release_agent_binary", "hold_host_namespace", "hold_disk", "hold_kernel_memory", "hold_runtime"),
         *("hold_bpf_map", "hold_userfaultfd", "hold_host_memory", "trace_host_process", "shell_on_connection"),
