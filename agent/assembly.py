@@ -23,7 +23,7 @@ from collectors.proc.process import ProcessReader
 from collectors.sockets import SocketWatch
 from collectors.sweep import Sweep
 from collectors.values import KernelValues
-from detectors.base import Tier
+from detectors.base import Detector, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,15 @@ def configured_roots(config: Config) -> Roots:
 def new_state(config: Config, host: HostBaseline, tier: Tier) -> NodeState:
     """An empty state with the configured bounds."""
     return NodeState(host, tier, max_processes=config.limits.processes, max_containers=config.limits.containers)
+
+
+def operators_rules(config: Config, timer_ns: Callable[[], int]) -> tuple[Detector, ...]:
+    """The rules of the configuration as detectors; the library that they need is imported for them alone."""
+    if not config.rules:
+        return ()
+    from agent.rules.rule import detectors_of
+
+    return detectors_of(config.rules, timer_ns)
 
 
 def tell_containers(collectors: Collectors, emit: Callable[[Event], None]) -> int:

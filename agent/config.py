@@ -211,6 +211,9 @@ def _refuse_contradictions(config: Config, source: _Source, known_rules: Collect
     """What types cannot say: a ring of an odd size, rules that do not exist, an exception to everything."""
     if config.ebpf.ring_bytes & (config.ebpf.ring_bytes - 1):
         raise source.error(("ebpf", "ring_bytes"), f"is {config.ebpf.ring_bytes}; wanted a power of two")
+    if config.rules:
+        _refuse_rules(config, source, known_rules)
+        known_rules = frozenset((*known_rules, *(each.id for each in config.rules)))
     for index, rule in enumerate(config.detectors.disabled):
         if rule not in known_rules:
             problem = f"is {_shown(rule)}, which is no detector's id; wanted {_near(rule, known_rules)}"
@@ -223,6 +226,13 @@ def _refuse_contradictions(config: Config, source: _Source, known_rules: Collect
         raise source.error(("output", "sinks", *path), problem)
     for path, problem in metrics_schema.refusals(config.metrics):
         raise source.error(("metrics", *path), problem)
+
+
+def _refuse_rules(config: Config, source: _Source, known_rules: Collection[str]) -> None:
+    from agent.rules.refusals import refusals as refusals_of_rules  # late: who has no rules of their own needs no CEL
+
+    for path, problem in refusals_of_rules(config.rules, known_rules):
+        raise source.error(("rules", *path), problem)
 
 
 def _refuse_exception(

@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
 from agent.metrics_schema import MetricsConfig
 from agent.output_schema import AnySinkConfig
+from agent.rules_schema import RuleConfig
 from agent.state_schema import FileConfig, JournaldConfig, RateLimitConfig, RedactionConfig, StateConfig
 
 
@@ -236,6 +237,10 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     watched_objects: Annotated[
         tuple[WatchedObjectConfig, ...],
         Meta(max_length=512, description="Files and directories of the host to watch besides those known (`ebpf`)."),
+    ] = ()
+    rules: Annotated[
+        tuple[RuleConfig, ...],
+        Meta(max_length=256, description="Rules of your own, beside the detectors. See the page about rules."),
     ] = ()
     log: LogConfig = LogConfig()
     state: StateConfig = StateConfig()

@@ -18,7 +18,7 @@ import psutil
 import structlog
 
 from agent import __version__
-from agent.assembly import Collectors, assemble, new_state, tell_containers
+from agent.assembly import Collectors, assemble, new_state, operators_rules, tell_containers
 from agent.config import load_config
 from agent.config_schema import Config
 from agent.errors import ConfigError
@@ -169,7 +169,8 @@ class Agent:
         return Policy(config.exceptions)
 
     def _enabled(self, config: Config) -> tuple[Detector, ...]:
-        return tuple(each for each in DETECTORS if each.id not in config.detectors.disabled)
+        every = (*DETECTORS, *operators_rules(config, time.thread_time_ns))
+        return tuple(each for each in every if each.id not in config.detectors.disabled)
 
     # Signals -----------------------------------------------------------------------------------------------------
 

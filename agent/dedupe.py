@@ -2,8 +2,9 @@
 
 Findings with an ``identity`` are the same when rule and identity are: container and process do not matter (one alert
 for each image and path). All others are the same when rule, container and subject are. What has *changed* is told by
-a digest of severity, evidence and widening. Owned by the pipeline's thread; bounded: the entry that was met longest ago
-is forgotten and counted, and would be told once more. No clock.
+a digest of severity, evidence and widening; of findings that grow step by step (``Finding.news``) by what the detector
+calls news, and by a severity above the one that was told. Owned by the pipeline's thread; bounded: the entry that was
+met longest ago is forgotten and counted, and would be told once more. No clock.
 """
 
 from __future__ import annotations
@@ -49,7 +50,12 @@ class _Entry:
     """What was told; children that inherited it share the entry, and count in it."""
 
     digest: bytes
+    severity: int = 0
     repeats: int = 0
+
+    def holds(self, digest: bytes, severity: int) -> bool:
+        """What was told says it already; a severity counts in ``digest`` or, of what grows, as the worst told."""
+        return self.digest == digest and severity <= self.severity
 
 
 class Dedupe:
@@ -70,22 +76,23 @@ class Dedupe:
         Only a subject that has nothing of its own under this rule inherits: what changes later is its own act.
         """
         key = _key(rule_id, finding)
-        digest = _digest(finding)
+        digest, severity = _digest(finding), int(finding.severity or 0)
         known = self._entries.get(key)
         if known is None and finding.inherited:
-            known = self._inherited(key, digest, ancestors)
-        if known is not None and known.digest == digest:
+            known = self._inherited(key, digest, severity, ancestors)
+        if known is not None and known.holds(digest, severity):
             known.repeats += 1
             self.repeated += 1
             self._put(key, known)
             return Repeated(known.repeats)
-        self._put(key, _Entry(digest))
+        self._put(key, _Entry(digest, severity))
         return Told(known.repeats if known is not None else 0)
 
     def _inherited(
         self,
         key: _ByIdentity | _BySubject,
         digest: bytes,
+        severity: int,
         ancestors: Iterable[ProcessKey],
     ) -> _Entry | None:
         """The entry of the nearest ancestor that shows the same, which the child then shares."""
@@ -93,7 +100,7 @@ class Dedupe:
             return None
         for ancestor in ancestors:
             entry = self._entries.get(_BySubject(key.rule_id, key.container_id, ancestor))
-            if entry is not None and entry.digest == digest:
+            if entry is not None and entry.holds(digest, severity):
                 return entry
         return None
 
@@ -113,5 +120,6 @@ def _key(rule_id: str, finding: Finding) -> _ByIdentity | _BySubject:
 
 def _digest(finding: Finding) -> bytes:
     """The values are frozen, so what Python prints of them is the same for the same value, in a replay too."""
-    told = repr((finding.severity, finding.evidence, finding.widened)).encode("utf-8", "surrogatepass")
+    whole = (finding.severity, finding.evidence, finding.widened)
+    told = repr(whole if finding.news is None else finding.news).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(told, digest_size=16).digest()

@@ -32,7 +32,7 @@ WINDOW_NS = 15 * 60 * 1_000_000_000
 MAX_STORY = 64
 MAX_SUBJECTS = 16_384
 
-BEHAVIOUR = frozenset({Family.DRIFT, Family.TECHNIQUE})
+BEHAVIOUR = frozenset({Family.DRIFT, Family.TECHNIQUE, Family.OPERATOR})
 WIDENED = frozenset(f"HW-{number}" for number in range(101, 110))
 """The drift that is an escape in itself; with a technique it is beyond doubt."""
 

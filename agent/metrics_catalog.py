@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from agent.exposition import Kind, Metric
 
-_RULES = "the detectors"
+_RULES = "the detectors, the rules of the configuration"
 _SINKS = "the sinks of the configuration"
 _SOURCES = "the sources in `agent/sources.py`"
 _CODE = "a fixed list in the code"
@@ -174,14 +174,14 @@ BLIND = Metric(
     Kind.COUNTER,
     "How often a detector could not tell because a fact was missing.",
     ("rule", "reason"),
-    "the detectors, and kinds of errors in the code",
+    f"{_RULES}, and kinds of errors in the code",
 )
 FAILURES = Metric(
     "hullwatch_detector_failures_total",
     Kind.COUNTER,
     "How often a detector failed: a fault of the agent.",
     ("rule", "error"),
-    "the detectors, and classes of errors in the code",
+    f"{_RULES}, and classes of errors in the code",
 )
 REPEATED = Metric("hullwatch_findings_repeated_total", Kind.COUNTER, "Findings that had been told already, unchanged.")
 ALERTS = Metric(
@@ -189,7 +189,7 @@ ALERTS = Metric(
     Kind.COUNTER,
     "Alerts that were raised.",
     ("rule", "severity"),
-    "the detectors, and five severities",
+    f"{_RULES}, and five severities",
 )
 HELD_BACK = Metric(
     "hullwatch_alerts_held_back_total",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agent import config_reference, detector_reference, metrics_reference, redaction_reference
+from agent import config_reference, detector_reference, metrics_reference, redaction_reference, rules_reference
 from agent.cli import reference as cli_reference
 
 # Path below docs/, and the pure function that renders the page.
@@ -14,4 +14,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/detectors.md": detector_reference.reference,
     "reference/metrics.md": metrics_reference.reference,
     "reference/redaction.md": redaction_reference.reference,
+    "reference/rules.md": rules_reference.reference,
 }

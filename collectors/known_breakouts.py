@@ -5,7 +5,10 @@ host, not every fault. ``fixed`` are the first repaired releases, one for each m
 when it is at least the one of its own branch (major.minor), or the last of all. Distributions repair under an old
 number: what is known of that is in ``repaired_builds``, the rest is why a finding of it is never certain.
 
-Sources: the advisory of each row; for runc its ``CHANGELOG.md``, for the kernel the CVE's record at nvd.nist.gov.
+Sources: the advisory of each row. Held against them on that day: runc by its ``CHANGELOG.md`` and the advisories in
+github/advisory-database, containerd and CRI-O by the same, Docker by its notice of January 2024, NVIDIA and the
+kernel's rows of 2024 and later by their records in CVEProject/cvelistV5, CVE-2022-0847 by what was published on it. Not
+held against a source again: CVE-2019-5736 and -14271, and the kernel's other rows up to 2023.
 To add one: a row here, and a case in ``tests/collectors/test_known_breakouts.py``.
 """
 
@@ -44,7 +47,9 @@ _USERNS = "an unprivileged user namespace, or CAP_SYS_ADMIN in one"
 
 BREAKOUTS: tuple[Breakout, ...] = (
     Breakout("CVE-2019-5736", "runc", None, ("1.0.0-rc7",), "root inside, and an exec into it", _NVD + "CVE-2019-5736"),
-    Breakout("CVE-2021-30465", "runc", None, ("1.0.0-rc95",), "a shared volume, and a race", _NVD + "CVE-2021-30465"),
+    Breakout(
+        "CVE-2021-30465", "runc", None, ("1.0.0-rc95",), "a shared volume, and a race", _RUNC + "GHSA-c3xm-pvg7-gh7r"
+    ),
     Breakout(
         "CVE-2024-21626",
         "runc",
@@ -83,7 +88,7 @@ BREAKOUTS: tuple[Breakout, ...] = (
         "runc",
         None,
         ("1.3.6", "1.4.3", "1.5.0-rc.3"),
-        "an image whose /dev is a symbolic link; writes are limited",
+        "an image whose /dev is a symbolic link, and not Docker; it deletes a ptmx and makes a few links, no more",
         _RUNC + "GHSA-xjvp-4fhw-gc47",
     ),
     Breakout(
@@ -95,7 +100,15 @@ BREAKOUTS: tuple[Breakout, ...] = (
         None,
         ("1.4.13", "1.5.10", "1.6.1"),
         "an image of its choice, through the CRI",
-        _NVD + "CVE-2022-23648",
+        "https://github.com/containerd/containerd/security/advisories/GHSA-crp2-qrr5-8pq7",
+    ),
+    Breakout(
+        "CVE-2026-53488",
+        "containerd",
+        None,
+        ("1.7.33", "2.0.10", "2.1.9", "2.2.5", "2.3.2"),
+        "an image with labels of its choice, through the CRI",
+        _NVD + "CVE-2026-53488",
     ),
     Breakout(
         "CVE-2019-14271", "docker", "19.03.0", ("19.03.1",), "a docker cp out of the container", _NVD + "CVE-2019-14271"
@@ -106,7 +119,7 @@ BREAKOUTS: tuple[Breakout, ...] = (
         None,
         ("24.0.9", "25.0.2"),
         "a build with BuildKit of a Dockerfile of its choice",
-        _NVD + "CVE-2024-23653",
+        "https://github.com/moby/buildkit/security/advisories/GHSA-wr6v-9f75-vh2g",
     ),
     Breakout(
         "CVE-2022-0811",
@@ -114,15 +127,23 @@ BREAKOUTS: tuple[Breakout, ...] = (
         "1.19.0",
         ("1.19.6", "1.20.7", "1.21.6", "1.22.3", "1.23.2", "1.24.0"),
         "a pod with sysctls of its choice",
-        _NVD + "CVE-2022-0811",
+        "https://github.com/cri-o/cri-o/security/advisories/GHSA-6x2m-w449-qwx7",
     ),
     Breakout(
         "CVE-2024-0132",
         "nvidia-container-toolkit",
         None,
         ("1.16.2",),
-        "an image of its choice, with a GPU",
-        _NVD + "CVE-2024-0132",
+        "an image of its choice, with a GPU, and no CDI",
+        "https://nvidia.custhelp.com/app/answers/detail/a_id/5582",
+    ),
+    Breakout(
+        "CVE-2025-23359",
+        "nvidia-container-toolkit",
+        None,
+        ("1.17.4",),
+        "an image of its choice, with a GPU, and no CDI",
+        "https://nvidia.custhelp.com/app/answers/detail/a_id/5616",
     ),
     Breakout(
         "CVE-2025-23266",
@@ -130,7 +151,7 @@ BREAKOUTS: tuple[Breakout, ...] = (
         None,
         ("1.17.8",),
         "an image of its choice, with a GPU",
-        _NVD + "CVE-2025-23266",
+        "https://nvidia.custhelp.com/app/answers/detail/a_id/5659",
     ),
     Breakout(
         "CVE-2021-22555",
@@ -180,6 +201,22 @@ BREAKOUTS: tuple[Breakout, ...] = (
         ("4.19.307", "5.4.269", "5.10.210", "5.15.149", "6.1.76", "6.6.15", "6.7.3", "6.8.0"),
         _USERNS,
         _NVD + "CVE-2024-1086",
+    ),
+    Breakout(
+        "CVE-2026-31431",
+        "kernel",
+        "4.14.0",
+        ("5.10.254", "5.15.204", "6.1.170", "6.6.137", "6.12.85", "6.18.22", "6.19.12", "7.0.0"),
+        "an AF_ALG socket: Docker's own filter lets it through before Engine 29.4.2",
+        _NVD + "CVE-2026-31431",
+    ),
+    Breakout(
+        "CVE-2026-43284",
+        "kernel",
+        "4.11.0",
+        ("5.10.255", "5.15.206", "6.1.172", "6.6.138", "6.12.87", "6.18.28", "7.0.5", "7.1.0"),
+        _USERNS,
+        _NVD + "CVE-2026-43284",
     ),
 )
 

@@ -5,10 +5,10 @@ compared at every look. However it was written (through which mount, by which sy
 tells. Who wrote it, a value cannot tell.
 
 ``WATCHED`` is the table; beside it are values of which a node has several: a cgroup v1 hierarchy's ``release_agent``,
-the entries of binfmt_misc, and of each container's own cgroups ``notify_on_release`` and ``devices.list`` (cgroup v1;
-a few containers at each look). Everything is read on the host's side: below our own /proc and /sys, and at mount points
-of the host's own table. A hierarchy that only a container has mounted is not read: the way there is the container's to
-lay (HW-112 tells of the mount).
+the entries of binfmt_misc, and of each container's own cgroups ``notify_on_release`` and ``devices.list`` (cgroup v1)
+or the ids of its device programs (v2; a few containers at each look). Everything is read on the host's side: below our
+own /proc and /sys, and at mount points of the host's own table. A hierarchy that only a container has mounted is not
+read: the way there is the container's to lay (HW-112 tells of the mount).
 
 Sources: ``Documentation/admin-guide/sysctl/{kernel,fs,net,user,vm}.rst``, ``admin-guide/cgroup-v1/``,
 ``admin-guide/binfmt-misc.rst``, ``ABI/testing/sysfs-kernel-*``, cgroups(7), core(5).
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from collectors.bounded import read_bounded, unknown
+from collectors.cgroup_programs import read_device_programs
 from collectors.errors import CollectorError, from_os_error
 from collectors.events import Event, KernelValue
 from collectors.facts import NOT_READ, Container, HostBaseline, Mount, Unknown
@@ -131,11 +132,14 @@ class KernelValues:
         *,
         clock_ns: Callable[[], int],
         containers: Callable[[], Iterable[Container]],
+        read_programs: Callable[[bytes], tuple[int, ...]] = read_device_programs,
     ) -> None:
         self._roots = roots
         self._emit = emit
         self._clock_ns = clock_ns
         self._containers = containers
+        self._read_programs = read_programs
+        self._unified: bytes | None = None
         self._known: dict[tuple[str, bytes], _Known] = {}
         self._looks = 0
         self._hierarchies: tuple[Mount, ...] = ()
@@ -221,6 +225,7 @@ class KernelValues:
         self._has_modules = os.path.exists(f"{self._roots.proc}/modules")
         mounts = read_host_mounts(self._roots)
         self._binfmt = next((each.point for each in mounts if each.fs_type == b"binfmt_misc"), None)
+        self._unified = next((each.point for each in mounts if each.fs_type == b"cgroup2" and each.root == b"/"), None)
         hierarchies = {
             each.device: each for each in reversed(mounts) if each.fs_type == b"cgroup" and each.root == b"/"
         }
@@ -281,7 +286,7 @@ class KernelValues:
 
     def _look_at_containers(self) -> None:
         """The cgroups of a few containers, each once it has settled; those that are gone are forgotten."""
-        if not self._hierarchies:
+        if not self._hierarchies and self._unified is None:
             return
         containers = {each.id: each for each in self._containers()}
         now_ns = self._clock_ns()
@@ -298,6 +303,9 @@ class KernelValues:
 
     def _look_at_container(self, container: Container) -> None:
         host = os.fsencode(self._roots.host)
+        for path in container.cgroup_paths if self._unified is not None else ():
+            where = (self._unified or b"") + path
+            self._compare("device_programs", where, self._device_programs(host + where), container.id)
         for mount in self._hierarchies:
             is_devices = b"devices" in mount.super_options
             is_named = any(option.startswith(b"name=") for option in mount.super_options)
@@ -311,6 +319,12 @@ class KernelValues:
                 for each in _with_children(host, group):
                     where = each + b"/notify_on_release"
                     self._compare("notify_on_release", where, _read(host + where), container.id)
+
+    def _device_programs(self, directory: bytes) -> Value:
+        try:
+            return b" ".join(b"%d" % each for each in self._read_programs(directory))
+        except CollectorError as error:
+            return unknown(error)
 
 
 def parse_binfmt_entry(name: bytes, data: bytes) -> bytes:

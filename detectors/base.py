@@ -7,13 +7,13 @@ adds all that is static (names, techniques, ancestors, container, pod) and decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 from collectors.confinement import Frame, Widening
-from collectors.events import Event
+from collectors.events import Event, KernelValue
 from collectors.facts import (
     Capabilities,
     Container,
@@ -38,13 +38,14 @@ class Severity(IntEnum):
 
 
 class Family(StrEnum):
-    """The three families of detectors, the agent's own, and the stories that the engine makes of their findings."""
+    """The three families of detectors, the agent's own, the stories that the engine makes, and operators' own rules."""
 
     DRIFT = "drift"
     TECHNIQUE = "technique"
     EXPOSURE = "exposure"
     AGENT = "agent"
     INCIDENT = "incident"
+    OPERATOR = "operator"
 
 
 class Tier(StrEnum):
@@ -83,8 +84,10 @@ class Finding:
 
     ``identity`` is what makes it *the same* finding again: empty, that is rule, container and subject; else rule and
     ``identity`` alone, which then must name the container where it matters. A repetition with the same ``severity``,
-    ``evidence`` and ``widened`` is counted, not told. Put nothing into ``evidence`` that changes by
-    itself (a time, a counter). ``subject`` is the acting task, ``None`` when a container as a whole is meant.
+    ``evidence`` and ``widened`` is counted, not told. Put nothing into ``evidence`` that changes by itself (a time, a
+    counter). Where what is found grows step by step, ``news`` says what of it is worth telling again: a repetition with
+    the same ``news`` is counted then, whatever else it holds, unless it is more severe than what was told.
+    ``subject`` is the acting task, ``None`` when a container as a whole is meant.
     ``inherited`` says that a child which shows the same is the same story (the parent escaped, the child was born
     outside) and is counted with its parent. ``message`` is one sentence a person understands, without names of
     container or program: the engine puts those before it.
@@ -99,6 +102,7 @@ class Finding:
     confidence: Confidence = Confidence.CERTAIN
     identity: tuple[str, ...] = ()
     inherited: bool = False
+    news: tuple[EvidenceValue, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,30 @@ def may_reach(actor: Member, victim: Member, view: NodeView) -> bool:
         return False
     shared = actor.first.confinement.namespaces.pid
     return isinstance(shared, int) and shared == victim.first.confinement.namespaces.pid != view.host.namespaces.pid
+
+
+def judge_holder(process: Process, view: NodeView, judge: Callable[[Holder, NodeView], Found]) -> Found:
+    """What ``judge`` says of a container process and what it holds open; ``Blind`` where that is not known."""
+    held = holder(process, view)
+    if isinstance(held, Blind):
+        yield held
+    elif held is not None:
+        yield from judge(held, view)
+
+
+def judge_value(
+    event: KernelValue,
+    names: Collection[str],
+    view: NodeView,
+    judge: Callable[[KernelValue, bytes, NodeView], Found],
+) -> Found:
+    """What ``judge`` says of one of these values, as it is now; ``Blind`` where it cannot be read."""
+    if event.name not in names:
+        return
+    if isinstance(event.after, Unknown):
+        yield Blind(event.after.why)
+    else:
+        yield from judge(event, event.after, view)
 
 
 def container_roots(view: NodeView) -> Iterator[tuple[Container, Mount | None]]:

@@ -21,12 +21,13 @@ from detectors.base import (
     Family,
     Finding,
     Found,
+    Holder,
     NodeView,
     Severity,
     Technique,
     Tier,
     actor,
-    holder,
+    judge_holder,
 )
 
 S_IFMT, S_IFBLK = 0o170000, 0o060000  # include/uapi/linux/stat.h
@@ -41,11 +42,10 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         if event.touch is Touch.DEVICE and event.file is not None:
             yield from _judge(event, event.file.device, event.mode, "opened", view)
         return
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    yield from judge_holder(event.process, view, _judge_held)
+
+
+def _judge_held(held: Holder, view: NodeView) -> Found:
     devices = {each.rdev: each.target for each in held.descriptors if each.kind is DescriptorKind.BLOCK_DEVICE}
     if not devices:
         return
@@ -60,7 +60,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         f"{what}: {', '.join(map(text, hosts or sorted(devices)))}",
         container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(
             ("devices", tuple(text(rdev) for rdev in sorted(devices))),
             ("opened_as", tuple(devices[rdev] for rdev in sorted(devices))),

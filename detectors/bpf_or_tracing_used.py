@@ -21,12 +21,13 @@ from detectors.base import (
     Family,
     Finding,
     Found,
+    Holder,
     NodeView,
     Severity,
     Technique,
     Tier,
     actor,
-    holder,
+    judge_holder,
 )
 
 BPF = frozenset({b"bpf-map", b"bpf-prog", b"bpf-token", b"bpf_iter", b"bpf_link", b"btf"})
@@ -61,13 +62,12 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     if isinstance(event, CallMade):
         yield from _called(event, view)
         return
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    yield from judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, view: NodeView) -> Found:
     names = {anonymous_name(each) for each in held.descriptors}
-    wanted = BPF | {PERF} if _may_trace_others(event.process, view) else BPF
+    wanted = BPF | {PERF} if _may_trace_others(held.member.process, view) else BPF
     found = tuple(sorted(names & wanted))
     if not found:
         return
@@ -75,7 +75,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         "holds bpf or tracing of the kernel open: " + ", ".join(name.decode("ascii").strip("[]") for name in found),
         held.member.container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(("held", found), ("granted", is_granted)),
         severity=Severity.MEDIUM if is_granted else Severity.HIGH,
         inherited=True,

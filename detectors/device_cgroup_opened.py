@@ -2,39 +2,60 @@
 
 On cgroup v1 the devices that a container may open stand in ``devices.list`` of its cgroup. A container that can
 write its own ``devices.allow`` (a writable mount of the hierarchy, lxcfs) opens every disk of the node to itself with
-one line, and then needs only mknod.
+one line, and then needs only mknod. On v2 bpf programs decide, which a container with CAP_SYS_ADMIN (or CAP_BPF and
+CAP_NET_ADMIN) and its cgroup in reach takes off, or puts others in their place.
 
 *Fires on:* ``devices.list`` of a container's cgroup has an entry that it had not before and that the bundle does not
-allow; when it is first read, only the entry that allows everything, where the bundle does not.
+allow; when it is first read, only the entry that allows everything, where the bundle does not. On v2: a device program
+of a container's cgroup is gone, and a container on the node could have taken it off. High when none took its place and
+the container is not allowed everything by its bundle, else low and likely: runtimes and systemd replace theirs.
 """
 
 from __future__ import annotations
 
+from collectors.capabilities import mask
 from collectors.events import KernelValue
-from collectors.facts import Declared, Unknown
-from detectors.base import ESCAPE_TO_HOST, Blind, Detector, Family, Finding, Found, NodeView, Severity, Tier
+from collectors.facts import Container, Declared, Unknown
+from detectors.base import (
+    ESCAPE_TO_HOST,
+    Blind,
+    Confidence,
+    Detector,
+    Family,
+    Finding,
+    Found,
+    NodeView,
+    Severity,
+    Tier,
+    capable_containers,
+    judge_value,
+)
 
 NAME = "devices.list"
+PROGRAMS = "device_programs"
+CHANGERS = mask(("CAP_SYS_ADMIN", "CAP_BPF"))  # bpf_prog_attach, kernel/bpf/syscall.c
 EVERYTHING = b"a *:* rwm"  # Documentation/admin-guide/cgroup-v1/devices.rst
 
 
 def check(event: KernelValue, view: NodeView) -> Found:
     """Compare the list with the one before and with what the bundle allows."""
-    if event.name != NAME:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-        return
+    return judge_value(event, {NAME, PROGRAMS}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
     container = view.container(event.container_id) if event.container_id is not None else None
     declared = Unknown("not_read: the container's bundle") if container is None else container.declared
     if container is None or isinstance(declared, Unknown):
         yield Blind(declared.why if isinstance(declared, Unknown) else "not_read")
         return
+    if event.name == PROGRAMS:
+        yield from _programs(event, container, declared, view)
+        return
     if isinstance(event.before, Unknown):
-        added = [EVERYTHING] if EVERYTHING in event.after.split(b"\n") else []
+        added = [EVERYTHING] if EVERYTHING in after.split(b"\n") else []
     else:
         known = set(event.before.split(b"\n"))
-        added = [each for each in event.after.split(b"\n") if each and each not in known]
+        added = [each for each in after.split(b"\n") if each and each not in known]
     opened = tuple(each for each in added if not _is_declared(each, declared))
     if opened:
         yield Finding(
@@ -42,6 +63,26 @@ def check(event: KernelValue, view: NodeView) -> Found:
             container.id,
             evidence=(("file", event.where), ("opened", opened)),
         )
+
+
+def _programs(event: KernelValue, container: Container, declared: Declared, view: NodeView) -> Found:
+    """Ids are never used twice, so that an id which is missing is a program that was taken off."""
+    if isinstance(event.before, Unknown) or isinstance(event.after, Unknown):
+        return
+    before, after = event.before.split(), event.after.split()
+    gone = tuple(each for each in before if each not in after)
+    able = capable_containers(view, CHANGERS)
+    if not gone or not able:
+        return
+    is_guarded = len(after) >= len(before) or any(each.allow and each.kind == "a" for each in declared.device_rules)
+    what = "was replaced" if len(after) >= len(before) else "was taken off"
+    yield Finding(
+        f"the program that guards its devices {what}, by whom is not known",
+        container.id,
+        evidence=(("cgroup", event.where), ("gone", gone), ("left", tuple(after)), ("containers_that_could", able)),
+        severity=Severity.LOW if is_guarded else Severity.HIGH,
+        confidence=Confidence.LIKELY,
+    )
 
 
 def _message(opened: tuple[bytes, ...]) -> str:
@@ -73,7 +114,7 @@ DETECTOR = Detector(
     wants=(KernelValue,),
     check=check,
     weakest=Tier.POLL,
-    summary="The list of devices that a container's cgroup allows has grown beyond what its bundle declares.",
+    summary="A container's cgroup allows more devices than its bundle declares, or lost the program that guards them.",
     benign=(
         "The runtime writes the list while it starts the container: it is first read when the container has settled.",
         (
@@ -81,9 +122,14 @@ DETECTOR = Detector(
             "processes do it, but a value does not say who wrote it; told, so make an exception for such workloads."
         ),
         "A privileged container is allowed everything by its bundle.",
+        (
+            "runc replaces its program at an update of the container, systemd its own at a daemon-reload: low, and "
+            "silent where no container of the node could do it."
+        ),
     ),
     misses=(
-        "cgroup v2, where a program and no list decides (the ebpf tier sees it detached or replaced).",
+        "On cgroup v2, what a program allows, and who changed it: only that it is another one, or none.",
+        "A program of an ancestor's cgroup (a pod's slice), which is not asked.",
         "A list that is opened and closed again between two looks: a container is looked at every few sweeps.",
         "A container that opens its own list in its first seconds, but for the entry that allows everything.",
         "A child cgroup that the container makes: it can never be allowed more than its parent.",

@@ -6,7 +6,8 @@ that the kernel started for it), the kernel now holds it there.
 
 *Fires on:* a task that belongs to a container has, in at least one kind, the namespace of the host's pid 1, and the
 container's first process, as it was when it entered, has another one. A single thread is enough: setns(2) moves only
-the calling thread for most kinds.
+the calling thread for most kinds. Told once for a task, and again when it gets worse: nsenter(1) joins one kind after
+the other, and each step shows all that were joined so far.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             widened=tuple(joined),
             severity=Severity.CRITICAL if _CRITICAL_KINDS.intersection(kinds) else Severity.HIGH,
             inherited=True,
+            news=(),
         )
 
 

@@ -34,6 +34,7 @@ from detectors.base import (
     actor,
     capable_containers,
     container_roots,
+    judge_value,
 )
 
 HELPERS = frozenset({"core_pattern", "modprobe", "poweroff_cmd", "hotplug", "uevent_helper", "cache_getent"})
@@ -61,7 +62,7 @@ def check(event: KernelValue | FileTouched, view: NodeView) -> Found:
     if isinstance(event, FileTouched):
         yield from _opened(event, view)
     else:
-        yield from _judge(event, view)
+        yield from _turned(event, view)
 
 
 def _opened(event: FileTouched, view: NodeView) -> Found:
@@ -83,18 +84,17 @@ def _opened(event: FileTouched, view: NodeView) -> Found:
     )
 
 
-def _judge(event: KernelValue, view: NodeView) -> Found:
+def _turned(event: KernelValue, view: NodeView) -> Found:
     """Judge the programs that the value names and did not name before."""
-    if event.name not in HELPERS and event.name != BINFMT:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-        return
+    return judge_value(event, HELPERS | {BINFMT}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
     is_first = isinstance(event.before, Unknown)
-    if not is_first and event.after == event.at_start:
+    if not is_first and after == event.at_start:
         return
     before = _programs(event.name, b"" if isinstance(event.before, Unknown) else event.before)
-    programs = tuple(each for each in _programs(event.name, event.after) if each not in before)
+    programs = tuple(each for each in _programs(event.name, after) if each not in before)
     strange = [each for each in programs if not each.startswith(INSTALLED) and each not in view.host.helper_paths]
     for program in programs:
         owner = owner_of_path(program, container_roots(view))

@@ -32,6 +32,7 @@ from detectors.base import (
     Tier,
     actor,
     capable_containers,
+    judge_value,
 )
 
 ALL_SYSRQ = 1  # admin-guide/sysrq.rst: 1 allows everything, more is a mask of what is allowed
@@ -109,13 +110,13 @@ def _is_own(event: FileTouched, view: NodeView) -> bool:
 
 def _compare(event: KernelValue, view: NodeView) -> Found:
     """Compare the value with the one before."""
-    is_weaker = WALLS.get(event.name)
-    if is_weaker is None or event.before == event.after:
+    return judge_value(event, WALLS, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
+    if isinstance(event.before, Unknown) or after in {event.before, event.at_start}:
         return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-        return
-    if isinstance(event.before, Unknown) or event.after == event.at_start or not is_weaker(event.before, event.after):
+    if not WALLS[event.name](event.before, after):
         return
     yield Finding(
         f"the setting {event.name} was lowered, by whom is not known",
@@ -124,7 +125,7 @@ def _compare(event: KernelValue, view: NodeView) -> Found:
             ("value", event.name),
             ("file", event.where),
             ("before", event.before),
-            ("after", event.after),
+            ("after", after),
             ("containers_that_could", capable_containers(view, WRITERS)),
         ),
         severity=Severity.MEDIUM,

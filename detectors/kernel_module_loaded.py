@@ -29,6 +29,7 @@ from detectors.base import (
     Tier,
     actor,
     capable_containers,
+    judge_value,
 )
 
 MODULES = "foreign_modules"
@@ -70,19 +71,18 @@ def _called(event: CallMade, view: NodeView) -> Found:
 
 def _loaded(event: KernelValue, view: NodeView) -> Found:
     """Compare the list, or the taint, with the one before."""
-    if event.name not in {MODULES, TAINT}:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-        return
+    return judge_value(event, {MODULES, TAINT}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
     if isinstance(event.before, Unknown):
         return
     if event.name == MODULES:
         known = event.before.split(b"\n")
-        added: tuple[str | bytes, ...] = tuple(each for each in event.after.split(b"\n") if each and each not in known)
+        added: tuple[str | bytes, ...] = tuple(each for each in after.split(b"\n") if each and each not in known)
         message = "the kernel has loaded a module that is not installed for it"
     else:
-        gained = _taint(event.after) & ~_taint(event.before)
+        gained = _taint(after) & ~_taint(event.before)
         added = tuple(name for bit, name in TAINTS.items() if gained & bit)
         message = f"the kernel is tainted by a module: {', '.join(map(str, added))}"
     if added:

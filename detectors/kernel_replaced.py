@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collectors.capabilities import mask
 from collectors.events import CallMade, KernelValue
-from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
     Blind,
@@ -28,6 +27,7 @@ from detectors.base import (
     Tier,
     actor,
     capable_containers,
+    judge_value,
 )
 
 NAME = "kexec_loaded"
@@ -65,12 +65,11 @@ def _called(event: CallMade, view: NodeView) -> Found:
 
 def _turned(event: KernelValue, view: NodeView) -> Found:
     """Wait for the value to turn."""
-    if event.name != NAME:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-        return
-    if event.before != b"0" or event.after != b"1":
+    return judge_value(event, {NAME}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
+    if event.before != b"0" or after != b"1":
         return
     able = capable_containers(view, REBOOTERS)
     yield Finding(

@@ -23,12 +23,13 @@ from detectors.base import (
     Family,
     Finding,
     Found,
+    Holder,
     NodeView,
     Severity,
     Technique,
     Tier,
     actor,
-    holder,
+    judge_holder,
 )
 
 KERNEL_MEMORY = "kcore"
@@ -44,11 +45,10 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         if event.touch is Touch.DEVICE and event.file is not None:
             yield from _judge(event, event.file.device, event.mode, "opened", view)
         return
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    yield from judge_holder(event.process, view, _judge_held)
+
+
+def _judge_held(held: Holder, _view: NodeView) -> Found:
     container = held.member.container
     named = {each: _name(each, container) for each in held.descriptors}
     found = {each: name for each, name in named.items() if name is not None}
@@ -58,7 +58,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         "holds open what leads into the kernel: " + ", ".join(dict.fromkeys(name for name, _ in found.values())),
         container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(
             ("devices", tuple(dict.fromkeys(text(each.rdev) for each in found if each.rdev))),
             ("opened_as", tuple(dict.fromkeys(each.target for each in found))),

@@ -27,7 +27,7 @@ from detectors.base import (
     Severity,
     Tier,
     actor,
-    holder,
+    judge_holder,
 )
 
 _LINK = re.compile(rb"(mnt|pid|net|ipc|uts|user|cgroup|time):\[(\d{1,20})\]")  # namespaces(7)
@@ -42,11 +42,10 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     if isinstance(event, FileTouched):
         yield from _opened(event, view)
         return
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    yield from judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, view: NodeView) -> Found:
     found = tuple(dict.fromkeys(_foreign(held, view)))
     if not found:
         return
@@ -55,7 +54,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     yield Finding(
         "holds open: " + ", ".join(f"the {kind} namespace of {whose}" for kind, _, whose in found[:8]),
         held.member.container.id,
-        event.process.key,
+        held.member.process.key,
         evidence=(
             ("namespaces", tuple(f"{kind}:[{inode}]" for kind, inode, _ in found)),
             ("of", tuple(dict.fromkeys(whose for _, _, whose in found))),

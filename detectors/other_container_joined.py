@@ -51,6 +51,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             evidence=(("namespaces", kinds), ("other_container_ids", tuple(sorted(others)))),
             widened=tuple(joined),
             inherited=True,
+            news=tuple(sorted(others)),
         )
 
 

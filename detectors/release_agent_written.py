@@ -29,6 +29,7 @@ from detectors.base import (
     Tier,
     actor,
     container_roots,
+    judge_value,
 )
 
 AGENT = "release_agent"
@@ -43,7 +44,7 @@ def check(event: KernelValue | FileTouched, view: NodeView) -> Found:
     if isinstance(event, FileTouched):
         yield from _opened(event, view)
     else:
-        yield from _judge(event, view)
+        yield from _turned(event, view)
 
 
 def _opened(event: FileTouched, view: NodeView) -> Found:
@@ -62,18 +63,18 @@ def _opened(event: FileTouched, view: NodeView) -> Found:
         )
 
 
-def _judge(event: KernelValue, view: NodeView) -> Found:
+def _turned(event: KernelValue, view: NodeView) -> Found:
     """Judge a hierarchy's agent by the file that it names, a container's flag by its value."""
-    if event.name not in {AGENT, FLAG}:
-        return
-    if isinstance(event.after, Unknown):
-        yield Blind(event.after.why)
-    elif event.name == FLAG:
-        if event.after == b"1" and event.before == b"0":
+    return judge_value(event, {AGENT, FLAG}, view, _judge)
+
+
+def _judge(event: KernelValue, after: bytes, view: NodeView) -> Found:
+    if event.name == FLAG:
+        if after == b"1" and event.before == b"0":
             message = "asks the kernel to run the release_agent when one of its cgroups empties"
             yield _finding(event, message, event.container_id, Severity.HIGH)
-    elif event.after and (isinstance(event.before, Unknown) or event.after != event.at_start):
-        program = event.after.split(None, 1)[0]
+    elif after and (isinstance(event.before, Unknown) or after != event.at_start):
+        program = after.split(None, 1)[0]
         owner = owner_of_path(program, container_roots(view))
         if owner is not None:
             yield _finding(event, f"the release_agent is a container's file: {owner[1]}", owner[0], Severity.CRITICAL)

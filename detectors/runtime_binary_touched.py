@@ -28,7 +28,7 @@ from detectors.base import (
     Technique,
     Tier,
     actor,
-    holder,
+    judge_holder,
 )
 
 _CHANGES = frozenset({Touch.WRITTEN, Touch.CHANGED})
@@ -40,11 +40,10 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     if isinstance(event, FileTouched):
         yield from _written(event, view)
         return
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
+    yield from judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, view: NodeView) -> Found:
     found = [
         each
         for each in held.descriptors
@@ -56,7 +55,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             "holds an executable of the host's container runtime open"
             + (", through a mount that it was given" if is_given else ""),
             held.member.container.id,
-            event.process.key,
+            held.member.process.key,
             evidence=(("files", tuple(dict.fromkeys(each.target for each in found))), ("given", is_given)),
             severity=Severity.MEDIUM if is_given else Severity.CRITICAL,
             inherited=True,

@@ -7,15 +7,16 @@ end.
 
 *Fires on:* a unix socket of a container is connected to one that a governing process of the host holds: one of the
 node's container runtimes and their shims, the kubelet, systemd or D-Bus, recognised by their installed executables.
-Medium when the bundle mounts that socket, or a directory above it: then the way was given (HW-304), and this is its
-use. The engine tells it once for each (container, name of the socket).
+Low when HW-304 has told of that very socket: then the way was given, and this is its use; the two together make an
+incident of one step more, medium, and what is done with the socket makes that worse. Medium when the bundle mounts the
+socket at a place that HW-304 does not know. The engine tells it once for each (container, name of the socket).
 """
 
 from __future__ import annotations
 
 from collectors.confinement import is_within
 from collectors.events import UnixConnected
-from collectors.facts import Container, Unknown
+from collectors.facts import Container, Reach, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
     Blind,
@@ -28,6 +29,8 @@ from detectors.base import (
     Technique,
     Tier,
 )
+
+_GIVEN = frozenset({Reach.IS, Reach.ABOVE})
 
 
 def check(event: UnixConnected, view: NodeView) -> Found:
@@ -42,16 +45,23 @@ def check(event: UnixConnected, view: NodeView) -> Found:
         event.container_id,
         event.process,
         evidence=(("socket", event.path), ("server", event.server_executable), ("server_pid", event.server.pid)),
-        severity=Severity.MEDIUM if _is_declared(event.path, container) else Severity.HIGH,
+        severity=_severity(_canonical(event.path), container),
         identity=(event.container_id, event.path.decode("utf-8", "backslashreplace")),
     )
 
 
-def _is_declared(path: bytes, container: Container) -> bool:
+def _severity(socket: bytes, container: Container) -> Severity:
+    """By what was given: the socket, by the host's file behind a mount; a directory above it; nothing of the sort."""
+    sources = () if isinstance(container.sources, Unknown) else container.sources
+    if any(each.place.encode() == socket and each.reach in _GIVEN for source in sources for each in source.reached):
+        return Severity.LOW
+    return Severity.MEDIUM if _is_declared(socket, container) else Severity.HIGH
+
+
+def _is_declared(socket: bytes, container: Container) -> bool:
     """The bundle mounts the socket, or a directory above it; ``/var/run`` is ``/run`` (file-hierarchy(7))."""
     if isinstance(container.declared, Unknown):
         return False
-    socket = _canonical(path)
     sources = (each.source for each in container.declared.mounts if each.source.startswith("/"))
     return any(is_within(socket, _canonical(source.encode("utf-8", "surrogateescape"))) for source in sources)
 
@@ -77,7 +87,7 @@ DETECTOR = Detector(
     benign=(
         (
             "Portainer, Traefik, Watchtower, build runners and agents that were given the engine's socket on purpose: "
-            "the exposure is HW-304, this is its use: medium, once for each container; make an exception for them."
+            "the exposure is HW-304, this is its use: low, once for each container; make an exception for them."
         ),
         "Device and CSI plug-ins that register with the kubelet, and agents that talk to D-Bus: as above.",
         "A server of the container itself, or of another container, under the same name: it governs nothing here.",

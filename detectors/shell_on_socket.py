@@ -16,7 +16,6 @@ from collectors.device_numbers import is_console, is_pseudo_terminal
 from collectors.events import Exec, ProcessEvent, Seen
 from collectors.facts import Descriptor, DescriptorKind, FileId, Process, Unknown
 from detectors.base import (
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -27,18 +26,17 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
-    holder,
+    judge_holder,
 )
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look at the standard streams, then for terminals."""
-    held = holder(event.process, view)
-    if held is None or isinstance(held, Blind):
-        if held is not None:
-            yield held
-        return
-    yield from _connected(held, event.process)
+    return judge_holder(event.process, view, _judge)
+
+
+def _judge(held: Holder, _view: NodeView) -> Found:
+    yield from _connected(held, held.member.process)
     terminals = [each for each in held.descriptors if _is_terminal(each)]
     if terminals:
         given = _given(held)
@@ -46,7 +44,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         yield Finding(
             "holds a terminal of the host open" + (", which it was started with" if is_given else ""),
             held.member.container.id,
-            event.process.key,
+            held.member.process.key,
             evidence=(("terminals", tuple(dict.fromkeys(each.target for each in terminals))), ("given", is_given)),
             severity=Severity.LOW if is_given else Severity.MEDIUM,
             inherited=True,

@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from agent.cli.output import Output, Refused, output_options, paragraph
-from agent.cli.rules import of_detector
+from agent.cli.rules import config_option, of_detector, of_operator
 from agent.detector_reference import description
 from agent.incidents import INCIDENT
 from agent.text import clipped
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
 
+if TYPE_CHECKING:
+    from agent.rules_schema import RuleConfig
+
 WIDEST = 100
 
 
 @click.command()
 @click.argument("rule")
+@config_option
 @output_options
-def explain(rule: str, output: Output) -> None:
+def explain(rule: str, config_path: Path | None, output: Output) -> None:
     """Say what a rule means, and what to do when it fires.
 
     RULE is an id (HW-103, or just 103) or a name (host_root_entered).
     """
-    detector = find(rule)
+    own = of_operator(config_path)
+    detector = find(rule, own)
+    written = own.get(detector)
+    means = description(detector) if written is None else in_words(written)
     if output.is_table:
-        output.text(page(detector, width=min(output.width or WIDEST, WIDEST)))
+        output.text(page(detector, means, width=min(output.width or WIDEST, WIDEST)))
     else:
-        output.document({**of_detector(detector), "description": description(detector)})
+        output.document({**of_detector(detector, written), "description": means})
 
 
-def find(wanted: str) -> Detector:
+def in_words(rule: RuleConfig) -> str:
+    """What an operator's rule fires on, as a docstring of a detector says it."""
+    whose = {"containers": "of containers", "host": "of the host itself", "all": "of containers and of the host"}
+    once = f"\n\nTold once for each: {', '.join(rule.once_per)}." if rule.once_per else ""
+    return f"Fires on: events {', '.join(rule.events)} {whose[rule.scope]} of which this is true: {rule.when}{once}"
+
+
+def find(wanted: str, own: Iterable[Detector] = ()) -> Detector:
     """The detector of that id or name; raises ``Refused``, with those that are near."""
     letters = _letters(wanted)
-    for detector in (*DETECTORS, INCIDENT):
+    for detector in (*DETECTORS, INCIDENT, *own):
         if letters in {_letters(each) for each in (detector.id, detector.id.removeprefix("HW-"), detector.name)}:
             return detector
     raise Refused(f"there is no rule {clipped(wanted, 80)}; {near(wanted)}")
@@ -55,12 +71,12 @@ def near(wanted: str) -> str:
     return f"near to it: {', '.join(unique)}" if unique else "hullwatch rules lists them"
 
 
-def page(detector: Detector, *, width: int) -> str:
-    """Everything about one rule, for a terminal."""
-    return "\n".join(_lines(detector, width))
+def page(detector: Detector, means: str, *, width: int) -> str:
+    """Everything about one rule, for a terminal; ``means`` is its description."""
+    return "\n".join(_lines(detector, means, width))
 
 
-def _lines(detector: Detector, width: int) -> Iterator[str]:
+def _lines(detector: Detector, means: str, width: int) -> Iterator[str]:
     yield f"{detector.id} {detector.name}"
     yield (
         f"{detector.family.value}, severity {detector.severity.name.lower()} ({int(detector.severity)}), "
@@ -70,7 +86,7 @@ def _lines(detector: Detector, width: int) -> Iterator[str]:
         yield f"ATT&CK {each.id} {each.name} ({each.tactic_id} {each.tactic})"
     yield ""
     yield paragraph(detector.summary, width=width)
-    yield from _section("WHAT IT MEANS", _paragraphs(description(detector)), width, bullet="")
+    yield from _section("WHAT IT MEANS", _paragraphs(means), width, bullet="")
     yield from _section("WHAT TO DO", detector.advice, width)
     yield from _section("WHO DOES THIS HONESTLY, AND HOW IT IS TOLD APART", detector.benign, width)
     yield from _section("WHAT IT DOES NOT SEE", detector.misses, width)

@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from agent import __version__
-from agent.assembly import Collectors, assemble, new_state, tell_containers
+from agent.assembly import Collectors, assemble, new_state, operators_rules, tell_containers
 from agent.cli.output import Refused
 from agent.config_schema import Config
 from agent.errors import ConfigError
@@ -92,7 +92,8 @@ def _look(config: Config, *, judge: bool) -> Snapshot:
     collectors = assemble(every_pass, events.append, watch_mounts=False)
     state = new_state(config, collectors.host, Tier.POLL)
     host = read_host_facts(Path(collectors.roots.host), os.environ)
-    detectors = [each for each in DETECTORS if judge and each.id not in config.detectors.disabled]
+    every = (*DETECTORS, *operators_rules(config, time.thread_time_ns)) if judge else ()
+    detectors = [each for each in every if each.id not in config.detectors.disabled]
     pipeline = Pipeline(
         state, detectors, Policy(config.exceptions), AlertBuilder(host, __version__), collectors.host.boot_id
     )

@@ -49,6 +49,8 @@ def _walk(
         command = group.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield (*path, name), command
             yield from _walk(context, command, (*path, name))
         else:
             yield (*path, name), command

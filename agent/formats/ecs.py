@@ -56,6 +56,7 @@ _CATEGORIES = {
     Family.EXPOSURE: (["intrusion_detection", "configuration"], ["info"]),
     Family.AGENT: (["host"], ["info"]),
     Family.INCIDENT: (["intrusion_detection"], ["info"]),
+    Family.OPERATOR: (["intrusion_detection"], ["info"]),
 }
 
 
@@ -94,7 +95,7 @@ def _document(alert: Alert) -> Record:
             "rule": {
                 "id": alert.detector.id,
                 "name": alert.detector.name,
-                "ruleset": "hullwatch",
+                "ruleset": "operator" if alert.detector.family is Family.OPERATOR else "hullwatch",
                 "category": alert.detector.family.value,
                 "description": alert.detector.summary,
                 "reference": next(iter(alert.detector.references), None),

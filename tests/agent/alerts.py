@@ -145,6 +145,10 @@ def samples() -> dict[str, Alert]:
         "drift-in-a-pod": alert(container=in_pod),
         "technique": alert(declaration=detector(Family.TECHNIQUE, Severity.MEDIUM, techniques=tricks)),
         "exposure": alert(declaration=detector(Family.EXPOSURE), finding=privileged),
+        "operator": alert(
+            declaration=detector(Family.OPERATOR, Severity.HIGH, id="OPS-1", name="mine", techniques=(), references=()),
+            finding=Finding("root runs /tmp/x", build.container_id(), escaped().key, (("process_uid", 0),)),
+        ),
         "agent": alert(
             declaration=detector(Family.AGENT, Severity.INFO, techniques=(), references=()),
             finding=Finding("lost events", None),

@@ -98,3 +98,30 @@ def test_forgets_what_was_not_met_for_longest_and_counts_it() -> None:
     assert dedupe.evicted == 1
     assert dedupe.judge("HW-101", FINDING) == Repeated(2)
     assert dedupe.judge("HW-102", FINDING) == Told(0)
+
+
+def test_what_grows_is_told_again_only_when_it_is_worse() -> None:
+    dedupe = Dedupe()
+    net = replace(FINDING, severity=Severity.HIGH, evidence=(("namespaces", ("net",)),), news=())
+    more = replace(net, evidence=(("namespaces", ("net", "ipc")),))
+    worst = replace(net, severity=Severity.CRITICAL, evidence=(("namespaces", ("mnt", "net", "ipc")),))
+    assert dedupe.judge("HW-101", net) == Told(0)
+    assert dedupe.judge("HW-101", more) == Repeated(1)
+    assert dedupe.judge("HW-101", worst) == Told(1)
+    assert dedupe.judge("HW-101", more) == Repeated(1)
+    assert dedupe.judge("HW-101", worst) == Repeated(2)
+
+
+def test_a_child_of_what_grew_is_the_same_story_unless_it_is_worse() -> None:
+    dedupe = Dedupe()
+    net = replace(FINDING, severity=Severity.HIGH, news=())
+    dedupe.judge("HW-101", net)
+    born = replace(child(net, 11), evidence=(("namespaces", ("net", "ipc")),))
+    assert dedupe.judge("HW-101", born, [build.key(10)]) == Repeated(1)
+    assert dedupe.judge("HW-101", replace(child(net, 12), severity=Severity.CRITICAL), [build.key(10)]) == Told(0)
+
+
+def test_other_news_of_what_grows_is_told() -> None:
+    dedupe = Dedupe()
+    assert dedupe.judge("HW-102", replace(FINDING, news=("c2",))) == Told(0)
+    assert dedupe.judge("HW-102", replace(FINDING, news=("c2", "c3"))) == Told(0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.errors import Gone
 from collectors.events import Event, KernelValue
 from collectors.facts import NOT_READ, Container, Unknown
 from collectors.host import Roots
@@ -219,3 +220,33 @@ def test_what_is_not_as_at_the_start_is_told_again_after_a_loss(node: Node) -> N
     node.values.tell_again_at_next_look()
     assert node.look() == [("kernel.kptr_restrict", b"1", b"0")]
     assert node.look() == []
+
+
+def test_tells_when_the_programs_of_a_containers_devices_change(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    unified = b"33 22 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+    (tmp_path / "proc/1/mountinfo").write_bytes(MOUNTINFO + unified)
+    programs: dict[bytes, tuple[int, ...]] = {}
+    group = b"/sys/fs/cgroup/unified/docker/" + build.container_id().encode()
+
+    def read(directory: bytes) -> tuple[int, ...]:
+        if directory.removeprefix(os.fsencode(tmp_path / "host")) != group:
+            raise Gone("device programs", "no such directory")
+        return programs[group]
+
+    node.values = KernelValues(
+        Roots(str(tmp_path / "proc"), str(tmp_path / "sys"), str(tmp_path / "host")),
+        build.host_baseline(),
+        node.events.append,
+        clock_ns=lambda: node.now_ns,
+        containers=lambda: node.containers,
+        read_programs=read,
+    )
+    told = []
+    for ids in ((17,), (17,), (17, 18), ()):
+        programs[group] = ids
+        node.values.look()
+        node.now_ns += SETTLE_NS + 1
+        values = [each for each in node.events if isinstance(each, KernelValue)]
+        told.append([each.after for each in values if each.name == "device_programs"])
+    assert told == [[], [b"17"], [b"17", b"17 18"], [b"17", b"17 18", b""]]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from collectors.events import KernelValue
 from collectors.facts import DeviceRule, Unknown
-from detectors.base import Blind, Finding
+from detectors.base import Blind, Confidence, Finding, Severity
 from detectors.device_cgroup_opened import DETECTOR
 from tests.support import build
 from tests.support.values import changed, met
@@ -68,3 +70,63 @@ def test_blind_when_the_bundle_is_not_known() -> None:
     view = FakeView().put_container(build.container(declared=Unknown("no_bundle")), build.first_process())
     assert run(DETECTOR, opened(b"a *:* rwm"), view) == [Blind("no_bundle")]
     assert run(DETECTOR, opened(b"a *:* rwm"), FakeView()) == [Blind("not_read: the container's bundle")]
+
+
+PROGRAMS = b"/sys/fs/cgroup/system.slice/docker-1.scope"
+ABLE = build.capabilities(build.CAP_SYS_ADMIN)
+
+
+def node_v2(*rules: DeviceRule, is_able: bool = True) -> FakeView:
+    first = build.first_process(confinement=build.confinement(capabilities=ABLE)) if is_able else build.first_process()
+    return FakeView().put_container(build.container(declared=build.declared(device_rules=rules)), first)
+
+
+def guarded(before: bytes, after: bytes) -> KernelValue:
+    return changed("device_programs", before, after, where=PROGRAMS, container_id=build.container_id())
+
+
+def test_fires_when_the_program_was_taken_off() -> None:
+    assert run(DETECTOR, guarded(b"17", b""), node_v2(DISK)) == [
+        Finding(
+            "the program that guards its devices was taken off, by whom is not known",
+            build.container_id(),
+            evidence=(
+                ("cgroup", PROGRAMS),
+                ("gone", (b"17",)),
+                ("left", ()),
+                ("containers_that_could", (build.container_id(),)),
+            ),
+            severity=Severity.HIGH,
+            confidence=Confidence.LIKELY,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [(b"17", b"18", DISK), (b"17 19", b"18 19", DISK), (b"17", b"", ALL)],
+    ids=["replaced", "one-of-two-replaced", "allowed-everything"],
+)
+def test_fires_low_when_nothing_is_open_for_it(before: bytes, after: bytes, rule: DeviceRule) -> None:
+    (found,) = run(DETECTOR, guarded(before, after), node_v2(rule))
+    assert isinstance(found, Finding)
+    assert found.severity is Severity.LOW
+
+
+@pytest.mark.parametrize(("before", "after"), [(b"", b"17"), (b"17", b"17 18"), (b"", b"")])
+def test_silent_when_no_program_is_gone(before: bytes, after: bytes) -> None:
+    assert run(DETECTOR, guarded(before, after), node_v2(DISK)) == []
+
+
+def test_silent_when_no_container_could_do_it() -> None:
+    assert run(DETECTOR, guarded(b"17", b"18"), node_v2(DISK, is_able=False)) == []
+
+
+def test_silent_when_the_programs_are_met() -> None:
+    event = met("device_programs", b"", where=PROGRAMS, container_id=build.container_id())
+    assert run(DETECTOR, event, node_v2(DISK)) == []
+
+
+def test_blind_when_the_programs_are_not_told() -> None:
+    event = changed("device_programs", b"17", b"", where=PROGRAMS, container_id=build.container_id())
+    assert run(DETECTOR, replace(event, after=Unknown("denied")), node_v2(DISK)) == [Blind("denied")]

@@ -27,6 +27,7 @@ def test_fires_when_a_process_joins_the_hosts_mount_and_net_namespace() -> None:
             ),
             severity=Severity.CRITICAL,
             inherited=True,
+            news=(),
         )
     ]
 

@@ -26,6 +26,7 @@ def test_fires_when_a_process_joins_the_net_namespace_of_another_container() -> 
             evidence=(("namespaces", ("net",)), ("other_container_ids", (build.container_id(2),))),
             widened=(Widening(Dimension.NAMESPACES, "net_namespace", build.namespaces().net, other),),
             inherited=True,
+            news=(build.container_id(2),),
         )
     ]
 

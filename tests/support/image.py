@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.engine import Engine, EngineUnavailableError
@@ -32,15 +33,18 @@ FILES = {
 }
 
 
-def import_into(engine: Engine, tools: Path) -> str:
-    """Make the image in an engine; its name. The engine's containers use it unless told otherwise."""
-    name = f"{NAME}:{engine.session}"
-    engine.docker("import", "-", name, text_in=_archive(tools), timeout_seconds=120)
+def import_into(engine: Engine, tools: Path, names: Mapping[str, str] | None = None, busybox: bytes = b"") -> str:
+    """Make the image in an engine; its name. The engine's containers use it unless told otherwise.
+
+    With `names`, applets and tools have these names instead of their own, and `busybox` answers to them.
+    """
+    name = f"{NAME}:{engine.session}{'-renamed' if names else ''}"
+    engine.docker("import", "-", name, text_in=_archive(tools, names or {}, busybox), timeout_seconds=120)
     engine.image = name
     return name
 
 
-def _archive(tools: Path) -> bytes:
+def _archive(tools: Path, names: Mapping[str, str], renamed: bytes) -> bytes:
     busybox = shutil.which("busybox")
     if not busybox:
         raise EngineUnavailableError("busybox is not installed (package busybox-static)")
@@ -52,16 +56,20 @@ def _archive(tools: Path) -> bytes:
             _add_directory(archive, path, 0o1777)
         for path, text in FILES.items():
             _add_bytes(archive, path, text.encode(), 0o644)
-        program = Path(busybox).read_bytes()
-        _add_bytes(archive, "bin/busybox", program, 0o755)
-        _add_bytes(archive, "jail/bin/sleep", program, 0o755)
-        _add_bytes(archive, "bin/su", program, 0o4755)
-        _add_bytes(archive, "bin/ping", program, 0o755, capability=CAP_NET_RAW)
+        program = renamed or Path(busybox).read_bytes()
+
+        def called(name: str) -> str:
+            return names.get(name, name)
+
+        _add_bytes(archive, f"bin/{called('busybox')}", program, 0o755)
+        _add_bytes(archive, f"jail/bin/{called('sleep')}", program, 0o755)
+        _add_bytes(archive, f"bin/{called('su')}", program, 0o4755)
+        _add_bytes(archive, f"bin/{called('ping')}", program, 0o755, capability=CAP_NET_RAW)
         for applet in subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split():
             if applet not in ("busybox", "su", "ping"):
-                _add_link(archive, f"bin/{applet}", "/bin/busybox")
+                _add_link(archive, f"bin/{called(applet)}", f"/bin/{called('busybox')}")
         for tool in sorted(tools.iterdir()):
-            _add_bytes(archive, f"opt/tools/{tool.name}", tool.read_bytes(), MODES.get(tool.name, 0o755))
+            _add_bytes(archive, f"opt/tools/{called(tool.name)}", tool.read_bytes(), MODES.get(tool.name, 0o755))
         _add_dynamic_programs(archive)
     return buffer.getvalue()
 

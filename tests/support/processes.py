@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 PROC = Path("/proc")
+NEW_NAMES: dict[str, str] = {}  # what programs are called while a test has renamed them all (`tests.support.renamed`)
 T = TypeVar("T")
 
 
@@ -61,9 +62,11 @@ def pids() -> list[int]:
 def find_processes(argument: str, *, first: str = "") -> list[int]:
     """The pids, oldest first, of processes that have this argument, and whose argument 0 ends in `first`."""
     found = []
+    directory, slash, name = first.rpartition("/")
+    called = f"{directory}{slash}{NEW_NAMES.get(name, name)}"
     for pid in pids():
         words = arguments(pid)
-        if argument in words[1:] and words[0].endswith(first):
+        if argument in words[1:] and words[0].endswith(called):
             found.append(pid)
     return sorted(found, key=start_ticks)
 

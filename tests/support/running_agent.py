@@ -54,6 +54,13 @@ def process_ids(alert: Alert) -> frozenset[int]:
     return frozenset(int(pid) for pid in found if pid is not None)
 
 
+def process_names(alert: Alert) -> frozenset[str]:
+    """What the acting process of an alert is called: its name, and those of its program and argument 0."""
+    process = alert.get("process", {})
+    words = (process.get("name", ""), process.get("executable", ""), *process.get("args", [])[:1])
+    return frozenset(word.rsplit("/", 1)[-1] for word in words)
+
+
 def shown(alert: Alert) -> str:
     """The alert in one line, for a failed test's message."""
     process = alert.get("process", {})
@@ -206,13 +213,15 @@ def write_config(path: Path, engine: Engine, tier: str) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def start(engine: Engine, tier: str, directory: Path, *, through: Sequence[str] = ()) -> RunningAgent:
+def start(engine: Engine, tier: str, directory: Path, *, through: Sequence[str] = (), more: str = "") -> RunningAgent:
     """An agent of this tier, ready, started by a command that executes its arguments (``through``).
 
-    AgentError says why it is not; it runs no more then.
+    `more` is added to its configuration. AgentError says why it is not ready; it runs no more then.
     """
     config = directory / f"{tier}.yaml"
     write_config(config, engine, tier)
+    with config.open("a") as file:
+        file.write(more)
     agent = RunningAgent((*through, find_command(), "run", "--config", str(config)), tier)
     try:
         agent.wait_until_ready()

@@ -1,11 +1,16 @@
 """Containers that were started with a way out: told once each, from their bundle, used or not."""
 
+import json
+import secrets
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.support.processes import require, shares_namespace, status
+from tests.support.processes import require, shares_namespace, status, unique_seconds
 from tests.support.stage import (
+    HIGH,
     INFO,
     LOW,
     MEDIUM,
@@ -15,6 +20,7 @@ from tests.support.stage import (
     Outcome,
     Stage,
     host_directory,
+    needs_program,
     run_on_host,
 )
 
@@ -112,7 +118,40 @@ def share_mount(stage: Stage) -> Iterator[Outcome]:
             run_on_host("umount", str(directory))
 
 
+@contextmanager
+def start_with_strange_hook(stage: Stage) -> Iterator[Outcome]:
+    """A bundle with a hook outside the system's directories: the runtime runs it on the host, as root."""
+    runc, container = needs_program("runc"), secrets.token_hex(32)
+    with host_directory() as bundle:
+        (bundle / "rootfs").mkdir()
+        shutil.copy(needs_program("busybox"), bundle / "rootfs/busybox")
+        hook, mark = bundle / "hook", bundle / "hook.ran"
+        hook.write_text(f"#!/bin/sh\necho $$ > {mark}\n")
+        hook.chmod(0o755)
+        subprocess.run((runc, "spec", "--bundle", str(bundle)), check=True, timeout=30)
+        spec = json.loads((bundle / "config.json").read_text())
+        spec["process"] |= {"terminal": False, "args": ["/busybox", "sleep", unique_seconds()]}
+        spec["hooks"] = {"poststart": [{"path": str(hook)}]}
+        (bundle / "config.json").write_text(json.dumps(spec))
+        # Under the engine's own root: that is where whoever watches looks.
+        command = (runc, "--root", str(stage.engine.runtime_root))
+        try:
+            subprocess.run(
+                (*command, "run", "--detach", "--bundle", str(bundle), container),
+                check=True,
+                timeout=30,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            require(mark.exists(), "the hook did not run")
+            yield Outcome(container, text=str(hook))
+        finally:
+            subprocess.run((*command, "delete", "--force", container), check=False, capture_output=True, timeout=30)
+
+
 ACTS = (
+    Act("start_with_strange_hook", start_with_strange_hook, (Expected("HW-311", HIGH),)),
     Act("share_host_pid", shared("pid", "--pid=host"), (Expected("HW-302", LOW),)),
     Act("share_host_ipc", shared("ipc", "--ipc=host"), (Expected("HW-302", LOW),)),
     Act("share_host_uts", shared("uts", "--uts=host"), (Expected("HW-302", LOW),)),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.engine import wait_until_gone
 from tests.support.processes import require, shares_namespace, unique_seconds, wait_for_process, wait_until
-from tests.support.stage import TOOLS, Stage, Workload
+from tests.support.stage import MEDIUM, TOOLS, Stage, Workload
 
 SHORT_LIVED = 50
 LINES = 20_000
@@ -225,6 +225,14 @@ def restricted(stage: Stage) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def talk_to_given_engine(stage: Stage) -> Iterator[None]:
+    """A client of the engine that was given its socket on purpose, as Portainer, Traefik and build runners are."""
+    with stage.container("-v", f"{stage.engine.socket}:/engine.sock") as container:
+        stage.sleep_inside(container, f"{TOOLS}/hold", "unix", "/engine.sock")
+        yield
+
+
 WORKLOADS = (
     Workload("run_exec", run_exec),
     Workload("run_interactive_exec", run_interactive_exec),
@@ -240,4 +248,5 @@ WORKLOADS = (
     Workload("run_out_of_memory", run_out_of_memory),
     Workload("commit_and_export", commit_and_export),
     Workload("restricted", restricted),
+    Workload("talk_to_given_engine", talk_to_given_engine, worst=MEDIUM, declared=("HW-304",)),
 )
