@@ -11,7 +11,7 @@ Owned by the observer and called under its lock. Bounded: ``MAX_TABLES`` tables 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from collectors.containers.registry import ContainerRegistry
@@ -23,6 +23,7 @@ from collectors.facts import (
     Executable,
     HostBaseline,
     Mount,
+    Place,
     Process,
     ProcessKey,
     Unknown,
@@ -155,13 +156,17 @@ class ContainerMounts:
             self._emit(MountNamespaceGone(at_ns, namespace))
 
     def with_layer(self, process: Process, container_id: str, at_ns: int, *, is_table_old: bool) -> Process:
-        """Judge where the executable comes from, by the container's mount table, which is read anew where it is old."""
+        """Judge where the executable comes from, by the container's mount table, which is read anew where it is old.
+
+        It is old also when the task stands on a mount that it lacks: the task may have made it a moment ago.
+        """
         executable = process.executable
         namespace = process.confinement.namespaces.mnt
         if isinstance(namespace, Unknown):
             return process
         place = executable.place if isinstance(executable, Executable) else executable
-        wanted = None if is_table_old or isinstance(place, Unknown) else place.mnt_id
+        stands_on = (place, process.confinement.root, process.confinement.cwd)
+        wanted = None if is_table_old or isinstance(place, Unknown) else _mount_ids(stands_on)
         table = self._table(process, namespace, container_id, at_ns, wanted=wanted)
         if isinstance(executable, Unknown):
             return process
@@ -219,18 +224,18 @@ class ContainerMounts:
         container_id: str,
         at_ns: int,
         *,
-        wanted: int | None,
+        wanted: frozenset[int] | None,
         is_building: bool = False,
     ) -> _Table | None:
         """The mount table to judge a process by: its own namespace's, or its container's when it is in the host's.
 
-        ``wanted`` is a mount that it must have; ``None`` has it read anew.
+        ``wanted`` are mounts that it must have; ``None`` has it read anew.
         """
         is_host = namespace == self._host.namespaces.mnt
         if is_host and container_id in self._namespace_of:
             return self._tables.get(self._namespace_of[container_id])
         known = self._tables.get(namespace)
-        if known is not None and wanted is not None and wanted in known.mnt_ids:
+        if known is not None and wanted is not None and wanted <= known.mnt_ids:
             return known
         read_ns = self._clock_ns()
         try:
@@ -252,6 +257,10 @@ class ContainerMounts:
         """A process that was chrooted into a mounted host's ``/`` shows that as the root of its table."""
         root = process.confinement.root
         return not isinstance(root, Unknown) and root.file == self._host.root
+
+
+def _mount_ids(places: Iterable[Place | Unknown]) -> frozenset[int]:
+    return frozenset(each.mnt_id for each in places if isinstance(each, Place))
 
 
 def _root_of(mounts: tuple[Mount, ...]) -> Mount | None:

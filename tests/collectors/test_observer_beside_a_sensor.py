@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collectors.events import Event, MountNamespaceGone, MountTable, NamespaceChange, Seen
-from collectors.facts import Mount, Process
+from collectors.facts import Mount, Place, Process
 from tests.collectors.test_observer import CONTAINER, SHIM, Node
 from tests.support import build
 from tests.support.proctree import stat_line
@@ -62,6 +62,19 @@ def test_a_task_that_executes_while_it_is_looked_at_is_left_to_the_sensor(node: 
     assert of_100(node.told()) == []
     assert node.observer.observe_after(lambda: None, 200) is not None
     assert of_100(node.told()) == [Seen]
+
+
+def test_a_mount_that_a_task_has_just_made_is_told_before_the_task_that_stands_on_it(node: Node) -> None:
+    process = member(node)
+    cwd = process.confinement.cwd
+    assert isinstance(cwd, Place)
+    row = b"901 900 0:51 / /mnt rw - tmpfs tmpfs rw\n"
+    table = node.proc / "100" / "mountinfo"
+    table.write_bytes(table.read_bytes() + row)
+    stands = replace(process.confinement, cwd=cwd._replace(mnt_id=901))
+    node.told()
+    _witness(node, replace(process, confinement=stands, observed_ns=node.clock()))
+    assert [type(event) for event in node.told()] == [MountTable, NamespaceChange]
 
 
 def test_a_table_from_before_the_root_was_in_place_is_forgotten_when_nobody_is_left_to_read_it_anew(node: Node) -> None:

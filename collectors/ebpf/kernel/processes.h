@@ -33,6 +33,16 @@ static __always_inline int is_known_file(struct task_struct *task, __u32 scope)
 	return bpf_map_lookup_elem(&files, &key) != 0;
 }
 
+/*
+ * Its parent is in no container, or in another one: a runtime sent it in. The program that it runs is what it becomes, also
+ * when a sweep has met the runtime's process before, and though the program is no news.
+ */
+static __always_inline int is_sent_in(struct task_struct *task, struct task_record *known)
+{
+	struct task_record *parent = find_task(task->real_parent);
+	return !parent || !parent->session || parent->scope != known->scope;
+}
+
 static __always_inline int is_full_stream(void)
 {
 	struct settings *set = get_settings();
@@ -66,7 +76,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 	int is_change = !is_same(&known->last, &room->vector);
 	int is_notable = is_candidate(known, &room->vector);
 	if (known->session)
-		is_notable |= is_change | is_full_stream();
+		is_notable |= is_change | is_full_stream() | is_sent_in(task, known);
 	if (!is_notable)
 		is_notable = (BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) || !is_known_file(task, known->scope);
 	known->last = room->vector;
