@@ -13,7 +13,7 @@ from collectors.ebpf.acts import ActCall
 from collectors.ebpf.calls import Call
 from collectors.ebpf.foreign_calls import translate
 from collectors.ebpf.libbpf import BpfMap, BpfObject, has_tracepoint
-from collectors.errors import CollectorError
+from collectors.errors import CollectorError, Gone
 
 # Since Linux 6.13 (include/trace/events/timestamp.h); without them nothing renamed or linked is seen
 CHANGES = {"on_change": "ctime_ns_xchg", "on_coarse_change": "inode_set_ctime_to_ts"}
@@ -50,12 +50,25 @@ def attach(
     names = [each.tracepoint or each.name for each in calls.values()]
     names += [each.tracepoint or each.name for each in act_calls.values()]
     before = opened.link_count
+    missing: list[str] = []
+    why = "none is there"
     try:
-        for name in names:
-            opened.attach_tracepoint(_ONE_CALL, "syscalls", f"sys_exit_{name}")
+        missing.extend(name for name in names if not _attach_one(opened, name))
     except CollectorError as error:
-        opened.detach_since(before)
-        opened.attach(_ANY_CALL)
         why = error.detail.split(": ")[1] if ": " in error.detail else error.detail
-        return f"one tracepoint for all system calls (those for single ones: {why})"
-    return "one tracepoint for each watched system call; those of 32-bit programs are not seen"
+        missing = names
+    if len(missing) < len(names):
+        absent = f"; this kernel has not got {', '.join(missing)}" if missing else ""
+        return f"one tracepoint for each watched system call; those of 32-bit programs are not seen{absent}"
+    opened.detach_since(before)
+    opened.attach(_ANY_CALL)
+    return f"one tracepoint for all system calls (those for single ones: {why})"
+
+
+def _attach_one(opened: BpfObject, name: str) -> bool:
+    """Attach to the return of one call; False where the kernel was built without it, or tracefs is not there."""
+    try:
+        opened.attach_tracepoint(_ONE_CALL, "syscalls", f"sys_exit_{name}")
+    except Gone:
+        return False
+    return True

@@ -8,17 +8,18 @@ from collectors.ebpf import call_watch
 from collectors.ebpf.acts import act_calls_by_number
 from collectors.ebpf.calls import calls_by_number
 from collectors.ebpf.libbpf import BpfMap, BpfObject
-from collectors.errors import Denied
+from collectors.errors import Denied, Gone
 
 CALLS, ACTS = calls_by_number("x86_64"), act_calls_by_number("x86_64")
 
 
 class Programs:
-    """An object whose attachments are written down; ``refuses`` single tracepoints or not."""
+    """An object whose attachments are written down; it may refuse single tracepoints, or lack some."""
 
-    def __init__(self, *, refuses: bool) -> None:
+    def __init__(self, *, refuses: bool = False, lacks: str = "") -> None:
         self.attached: list[str] = []
         self._refuses = refuses
+        self._lacks = lacks
 
     @property
     def link_count(self) -> int:
@@ -31,6 +32,8 @@ class Programs:
         assert (name, category) == ("on_call", "syscalls")
         if self._refuses and len(self.attached) > len(call_watch.TRACEPOINTS) + 3:
             raise Denied("ebpf", "attach on_call to x: Permission denied: libbpf: said so")
+        if self._lacks in event and self._lacks:
+            raise Gone("ebpf", f"attach on_call to {event}: No such file or directory")
         self.attached.append(event)
 
     def detach_since(self, count: int) -> None:
@@ -52,7 +55,7 @@ def attach(programs: Programs, without: frozenset[str] = frozenset()) -> str:
 
 
 def test_attaches_to_the_return_of_each_call() -> None:
-    programs = Programs(refuses=False)
+    programs = Programs()
     assert "each watched system call" in attach(programs)
     assert {"sys_exit_setns", "sys_exit_umount", "sys_exit_openat", "on_signal"} <= set(programs.attached)
     assert "on_any_call" not in programs.attached
@@ -64,8 +67,20 @@ def test_attaches_to_all_calls_where_single_ones_are_refused_and_says_why() -> N
     assert programs.attached == [*call_watch.TRACEPOINTS, "on_any_call"]
 
 
+def test_goes_without_a_call_that_the_kernel_has_not_got_and_says_so() -> None:
+    programs = Programs(lacks="kexec")
+    assert attach(programs).endswith("this kernel has not got kexec_load, kexec_file_load")
+    assert "sys_exit_reboot" in programs.attached
+
+
+def test_attaches_to_all_calls_where_there_is_no_tracefs() -> None:
+    programs = Programs(lacks="sys_exit")
+    assert attach(programs) == "one tracepoint for all system calls (those for single ones: none is there)"
+    assert programs.attached == [*call_watch.TRACEPOINTS, "on_any_call"]
+
+
 def test_leaves_out_what_the_kernel_has_not_got() -> None:
-    programs = Programs(refuses=False)
+    programs = Programs()
     attach(programs, frozenset({"on_change"}))
     assert "on_change" not in programs.attached
     assert "on_coarse_change" in programs.attached

@@ -148,6 +148,8 @@ def test_the_kernel(way: Way, host: Path) -> None:
     ],
 )
 def test_a_single_call(way: Way, name: str, arguments: tuple[int, ...], rule: str) -> None:
+    if name in way.source.way:
+        pytest.skip("this kernel was built without that call, and the tracepoints of single calls are taken")
     call = ctypes.CDLL(None).syscall
     assert set(way.findings(functools.partial(call, NUMBERS[name], *arguments))) == {rule}
 
