@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from agent.errors import ConfigError
 from agent.outbox import Outbox, Query
-from agent.outbox_file import ASIDE_NAME, FILE_NAME
+from agent.outbox_file import FILE_NAME
+from agent.outbox_salvage import ASIDE_NAME
 from agent.stored_alert import StoredAlert
 from detectors.base import Severity
 from tests.agent import alerts
