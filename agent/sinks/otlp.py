@@ -10,9 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
-import msgspec
 import structlog
 
 from agent import __version__
@@ -21,7 +19,7 @@ from agent.output_schema import OtlpConfig
 from agent.sinks import otlp_json, otlp_protobuf
 from agent.sinks.connection import Resolver
 from agent.sinks.exchange import Destination, Exchange
-from agent.sinks.otlp_records import log_record, resource
+from agent.sinks.otlp_records import log_record, parts_of, resource
 from agent.stored_alert import StoredAlert
 from agent.text import clipped, visible
 from detectors.base import Severity
@@ -50,9 +48,9 @@ class OtlpSink:
 
     def send(self, batch: Sequence[StoredAlert]) -> None:
         """Post the alerts in one request."""
-        documents: list[dict[str, Any]] = [msgspec.json.decode(alert.document) for alert in batch]
         records = [
-            (attributes, [log_record(each) for each in group]) for attributes, group in groupby(documents, resource)
+            (attributes, [log_record(each) for each in group])
+            for attributes, group in groupby([parts_of(alert.document) for alert in batch], resource)
         ]
         body = self._encoding.request(records, __version__)
         answer = self._exchange.post(body, self._encoding.CONTENT_TYPE)
