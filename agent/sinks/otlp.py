@@ -28,13 +28,14 @@ _WORTH_REPEATING = frozenset({429, 502, 503, 504})
 
 
 class OtlpSink:
-    """Posts log records to one URL. ``rejected`` counts those that a receiver left out of a batch that it took."""
+    """Posts log records to one URL. ``refused`` counts those that a receiver left out of a batch that it took."""
 
     def __init__(self, config: OtlpConfig, *, resolve: Resolver = socket.getaddrinfo) -> None:
         self.name = config.name
         self.min_severity = Severity[config.min_severity.upper()]
         self.max_batch = config.max_batch
-        self.rejected = 0
+        self.refused = 0
+        self.left_out = 0  # there is no limit here
         self._encoding = otlp_json if config.encoding == "json" else otlp_protobuf
         destination = Destination(
             config.url, config.tls, config.headers, config.header_files, is_compressed=config.compress == "gzip"
@@ -66,7 +67,7 @@ class OtlpSink:
 
     def _count(self, rejected: int, reason: str) -> None:
         if rejected or reason:
-            self.rejected += rejected
+            self.refused += rejected
             self._log.warning(
                 "alerts_left_out", sink=self.name, rejected=rejected, reason=visible(clipped(reason, 200))
             )

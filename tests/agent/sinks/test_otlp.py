@@ -144,7 +144,7 @@ def test_any_2xx_is_a_success(status: int) -> None:
     with HttpReceiver(Reply(status)) as receiver:
         sink = sink_for(receiver.url)
         sink.send(BATCH)
-    assert sink.rejected == 0
+    assert sink.refused == 0
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_counts_a_partial_success_and_sends_nothing_again(encoding: Any) -> None
     with HttpReceiver(Reply(200, body)) as receiver:
         sink = sink_for(receiver.url, encoding=encoding)
         sink.send(BATCH)
-    assert sink.rejected == 2
+    assert sink.refused == 2
     assert len(receiver.requests) == 1
 
 
@@ -192,7 +192,7 @@ def test_the_body_of_a_success_may_be_anything(encoding: Any, body: bytes) -> No
     with HttpReceiver(Reply(200, body)) as receiver:
         sink = sink_for(receiver.url, encoding=encoding)
         sink.send(BATCH)
-    assert sink.rejected == 0
+    assert sink.refused == 0
 
 
 def test_counts_no_more_than_was_sent() -> None:
@@ -200,7 +200,7 @@ def test_counts_no_more_than_was_sent() -> None:
     with HttpReceiver(Reply(200, body)) as receiver:
         sink = sink_for(receiver.url, encoding="json")
         sink.send(BATCH)
-    assert sink.rejected == len(BATCH)
+    assert sink.refused == len(BATCH)
 
 
 def test_goes_over_tls(certificates: Certificates) -> None:
