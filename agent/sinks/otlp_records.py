@@ -73,7 +73,7 @@ _SHARED_PARTS = ("rule", "threat", "container", "orchestrator")
 _PARTS_ELSEWHERE = frozenset(
     {*_SHARED_PARTS, "@timestamp", "ecs", "event", "log", "message", "process", "host", "agent", "hullwatch"}
 )
-_LABEL = "container.labels."
+_LABELS = (("container.labels.", "container.label."),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,13 +191,14 @@ def _named(key: str, part: Any) -> Record:
     """The attributes of a part, under their names here."""
     if not isinstance(part, dict):
         return {} if key in _LEFT_OUT else {_ATTRIBUTES.get(key, key): part}
-    return {
-        f"container.label.{path.removeprefix(_LABEL)}"
-        if path.startswith(_LABEL)
-        else _ATTRIBUTES.get(path, path): value
-        for path, value in _leaves(part, f"{key}.")
-        if path not in _LEFT_OUT
-    }
+    return {_name(path): value for path, value in _leaves(part, f"{key}.") if path not in _LEFT_OUT}
+
+
+def _name(path: str) -> str:
+    for prefix, instead in _LABELS:
+        if path.startswith(prefix):
+            return instead + path.removeprefix(prefix)
+    return _ATTRIBUTES.get(path, path)
 
 
 def _own(parts: Parts) -> Record:
