@@ -183,7 +183,12 @@ def _process(parts: Parts) -> Record:
                 found |= {f"process.thread.{name}": msgspec.json.decode(each) for name, each in thread.items()}
                 found |= {f"process.thread.capabilities.{kind}": each for kind, each in sets.items()}
             case _:
-                found |= _named(f"process.{key}", msgspec.json.decode(part))
+                value = msgspec.json.decode(part)
+                path = f"process.{key}"
+                if isinstance(value, dict):
+                    found |= _named(path, value)
+                else:
+                    found[_ATTRIBUTES.get(path, path)] = value
     return found
 
 
