@@ -45,8 +45,7 @@ def capture(
 
     configure_log(config.log)
     over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: over.set())
+    before = {each: signal.signal(each, lambda _number, _frame: over.set()) for each in (signal.SIGINT, signal.SIGTERM)}
     ends_at = [float("inf")]
 
     def ready(choice: SensorChoice) -> None:
@@ -67,6 +66,9 @@ def capture(
         raise Refused(f"{file}: {error.strerror or error}") from error
     except ConfigError as error:
         raise Refused(str(error)) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     lost = f", {done.lost} could not be written" if done.lost else ""
     note(f"{file}: {done.events} events{lost}, {done.size_bytes} bytes; they raised {done.alerts} alerts")
     ctx.exit(EXIT_CLEAN)
