@@ -63,7 +63,7 @@ def test_a_capture_of_a_break_out_is_replayed_to_the_same_alerts(sensor: str, tm
         replayed = [stored(alert).document for alert in replay(reader, config, pace(None))]
     assert replayed == expected
     assert (reader.cut, reader.events_read, done[0].lost) == (None, done[0].events, 0)
-    shown = subprocess.run(  # noqa: S603
+    shown = subprocess.run(
         [sys.executable, "-c", "from agent.cli import main; main()", "replay", str(file), "-o", "ecs"],
         env={**os.environ, "PYTHONHASHSEED": "4242"},
         capture_output=True,
