@@ -110,7 +110,7 @@ def _any_value(value: Any) -> bytes:  # noqa: PLR0911 (one return a type)
     if kind is str:
         return _short_text_value(value) if len(value) <= MAX_CACHED_TEXT else _text_value(value)
     if kind is list:
-        return _message(5, b"".join([_message(1, _any_value(each)) for each in value]))
+        return _message(5, b"".join([_member(each) for each in value]))
     if kind is dict:
         return _message(6, _attributes(1, value))
     if kind is bool:
@@ -125,6 +125,17 @@ def _any_value(value: Any) -> bytes:  # noqa: PLR0911 (one return a type)
     if kind is float:
         return _tag(4, _FIXED64) + struct.pack("<d", value)
     return b""
+
+
+def _member(value: Any) -> bytes:
+    if type(value) is str and len(value) <= MAX_CACHED_TEXT:
+        return _short_text_member(value)
+    return _message(1, _any_value(value))
+
+
+@lru_cache(CACHED_TEXTS)
+def _short_text_member(text: str) -> bytes:
+    return _message(1, _text_value(text))
 
 
 @lru_cache(CACHED_VALUES)

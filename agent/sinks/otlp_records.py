@@ -23,7 +23,6 @@ CACHED_RESOURCES = 4
 CACHED_PARTS = 256
 
 _PARTS = msgspec.json.Decoder(Parts)
-_LIST_OF_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING = msgspec.Raw(b"{}")
 
 SCOPE = "hullwatch"
@@ -207,14 +206,14 @@ def _name(path: str) -> str:
 
 
 def _own(parts: Parts) -> Record:
-    """What stands under ``hullwatch``; vectors, ancestors and aspects are many alerts', each by itself."""
+    """What stands under ``hullwatch``; each vector, the ancestors and the aspects are many alerts'."""
     found: Record = {}
     for key, part in parts.items():
         match key:
             case "confinement":
                 found["hullwatch.confinement"] = _PARTS.decode(part)
             case "ancestors" | "widened":
-                found[f"hullwatch.{key}"] = _LIST_OF_PARTS.decode(part)
+                found[f"hullwatch.{key}"] = part
             case _:
                 value = msgspec.json.decode(part)
                 if isinstance(value, dict) and value.keys() == {"id"}:
