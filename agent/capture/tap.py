@@ -10,8 +10,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from agent.capture.file import CaptureWriter
 from agent.state import NodeState
 from collectors.events import (
     ContainerGone,
@@ -25,6 +25,9 @@ from collectors.events import (
     Seen,
     SocketHeld,
 )
+
+if TYPE_CHECKING:  # the agent imports this module, and msgpack only when somebody captures
+    from agent.capture.file import CaptureWriter
 
 MAX_QUEUED = 65_536
 FLUSH_SECONDS = 1.0
