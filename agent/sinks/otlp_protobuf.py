@@ -21,7 +21,7 @@ from agent.sinks.otlp_records import SCOPE, Batch, LogRecord, Record, Shared
 CONTENT_TYPE = "application/x-protobuf"
 MAX_CACHED_TEXT = 64
 CACHED_TEXTS = 4096
-CACHED_VALUES = 512
+CACHED_VALUES = 256
 MAX_CACHED_JSON = 8192
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2

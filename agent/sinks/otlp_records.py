@@ -20,7 +20,7 @@ Record = dict[str, Any]
 Parts = dict[str, msgspec.Raw]
 
 CACHED_RESOURCES = 4
-CACHED_PARTS = 256
+CACHED_PARTS = 128
 
 _PARTS = msgspec.json.Decoder(Parts)
 _NOTHING = msgspec.Raw(b"{}")
