@@ -19,6 +19,7 @@ import structlog
 
 from agent import __version__
 from agent.assembly import Collectors, assemble, new_state, operators_rules, tell_containers
+from agent.capture.tap import Taps
 from agent.config import load_config
 from agent.config_schema import Config
 from agent.errors import ConfigError
@@ -45,7 +46,10 @@ EXIT_SINK_LOST = 1
 
 
 class Agent:
-    """One run of the agent. ``config_path`` is what SIGHUP reads again; ``None`` for the embedded defaults."""
+    """One run of the agent. ``config_path`` is what SIGHUP reads again; ``None`` for the embedded defaults.
+
+    ``taps`` copy what it applies into captures; there is none unless somebody adds it.
+    """
 
     def __init__(self, config: Config, config_path: str | None) -> None:
         self._config = config
@@ -53,6 +57,7 @@ class Agent:
         self._log = structlog.get_logger("agent")
         self._inbox = Inbox(config.limits.queue_events, time.time_ns, self._lost)
         self._sources: Sources | None = None
+        self.taps = Taps()
         self._stopping = False
         self._reloading = False
         self._is_ready = False
@@ -135,6 +140,7 @@ class Agent:
             for alert in pipeline.feed(event):
                 way_out.take(alert)
                 telemetry.raised(alert)
+            self.taps.note(event)
             if isinstance(event, SweepDone):
                 way_out.swept(event.at_ns)
             way_out.turned(is_idle=len(self._inbox) == 0)

@@ -5,8 +5,9 @@ queued here: what waits, waits in the outbox. One more thread does the outbox' u
 
 A batch that fails comes again after a pause of chance length (full jitter) below a bound that doubles, or after what
 the receiver asked for. A batch that the receiver rejects is sent one by one; what is rejected alone is counted as
-dropped. An error that no sink should let out is counted, and the alert that meets it ``MAX_SURPRISES`` times alone is
-dropped as well: it would hold up all that come after it.
+dropped. An error that no sink should let out ends the run of its thread, and ``agent.care`` starts it again; the batch
+comes again one by one, and the alert that meets it ``MAX_SURPRISES`` times alone is dropped as well: it would hold up
+all that come after it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from agent import tally
+from agent.care import keep_running
 from agent.errors import SinkError, SinkGone
 from agent.health import OutboxStatus, SinkStatus
 from agent.outbox import Outbox
-from agent.sinks.base import Sink
+from agent.sinks.base import Selective, Sink
 from agent.stored_alert import StoredAlert
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -50,7 +53,7 @@ class SinkCounts:
 
 
 class Delivery:
-    """Owns the threads. ``chance`` gives numbers from 0 to 1 for the jitter."""
+    """Owns the threads. ``chance`` gives numbers from 0 to 1 for the jitter; ``wait`` lets the pauses pass."""
 
     def __init__(
         self,
@@ -60,13 +63,15 @@ class Delivery:
         clock_ns: Callable[[], int] = time.time_ns,
         chance: Callable[[], float] = random.random,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
         on_gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._stopping = threading.Event()
-        self._couriers = tuple(
-            _Courier(outbox, sink, self._stopping, clock_ns, chance, first_pause_seconds, on_gone) for sink in sinks
-        )
+        patience = _Patience(self._stopping, chance, wait, first_pause_seconds)
+        self._couriers = tuple(_Courier(outbox, sink, patience, clock_ns, on_gone) for sink in sinks)
+        self._upkeep_failures: dict[str, int] = {}
+        self._log = structlog.get_logger("delivery")
         self._threads: list[threading.Thread] = []
         self._keeper = threading.Thread(target=self._tend, name="hullwatch-outbox", daemon=True)
         self._is_closed = threading.Event()
@@ -113,8 +118,32 @@ class Delivery:
         return tuple(courier.status() for courier in self._couriers)
 
     def _tend(self) -> None:
+        keep_running(self._tend_until_closed, self._tend_failed)
+
+    def _tend_until_closed(self) -> None:
         while not self._is_closed.wait(TEND_SECONDS):
             self._outbox.tend()
+
+    def _tend_failed(self, error: Exception) -> bool:
+        what = f"{type(error).__name__}: {error}"[:200]
+        if tally.count(self._upkeep_failures, what) == 1:
+            self._log.error("upkeep_failed", error=what, exc_info=error)
+        return not self._is_closed.wait(TEND_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """How the threads of the sinks wait, all in the same way."""
+
+    stopping: threading.Event
+    chance: Callable[[], float]
+    wait: Callable[[threading.Event, float], bool]
+    first_pause_seconds: float
+
+    def pause(self, attempts: int) -> float:
+        """Seconds before the next attempt, when so many have failed: full jitter below a bound that doubles."""
+        bound = min(self.first_pause_seconds * 2.0 ** min(attempts, 16), LONGEST_PAUSE_SECONDS)
+        return bound * self.chance()
 
 
 class _Courier:
@@ -124,36 +153,58 @@ class _Courier:
         self,
         outbox: Outbox,
         sink: Sink,
-        stopping: threading.Event,
+        patience: _Patience,
         clock_ns: Callable[[], int],
-        chance: Callable[[], float],
-        first_pause_seconds: float,
         on_gone: Callable[[], None],
     ) -> None:
         self.sink = sink
         self.counts = SinkCounts()
         self._outbox = outbox
-        self._stopping = stopping
+        self._patience = patience
+        self._stopping = patience.stopping
         self._clock_ns = clock_ns
-        self._chance = chance
-        self._first_pause_seconds = first_pause_seconds
         self._on_gone = on_gone
         self._attempts = 0
+        self._sending: Sequence[StoredAlert] = ()
+        self._alone_until = 0
+        self._surprises_alone = 0
         self._was_last_attempt = False
         self._log = structlog.get_logger("delivery")
 
     def run(self) -> None:
         """Deliver until the agent stops and nothing is left, or until the agent stops and the sink fails."""
         try:
-            while not self.counts.is_gone:
-                self._outbox.wait(self.sink.name, IDLE_SECONDS)
-                batch = self._outbox.read(self.sink.name, self.sink.max_batch)
-                if not batch and self._stopping.is_set():
-                    return
-                if batch and not self._deliver(batch):
-                    return
+            keep_running(self._run, self._surprised)
         finally:
             self.sink.close()
+
+    def _run(self) -> None:
+        while not self.counts.is_gone:
+            self._outbox.wait(self.sink.name, IDLE_SECONDS)
+            batch = self._outbox.read(self.sink.name, self.sink.max_batch)
+            if not batch and self._stopping.is_set():
+                return
+            if batch and batch[0].sequence <= self._alone_until:
+                batch = batch[:1]
+            if batch and not self._deliver(batch):
+                return
+
+    def _surprised(self, error: Exception) -> bool:
+        """An error that no sink should let out, nor the outbox: count it, and send what met it one by one."""
+        kind = type(error).__name__
+        tally.count(self.counts.surprises, kind)
+        self._failed(f"{kind}: {error}"[:200], error)
+        sending, self._sending = self._sending, ()
+        if sending:
+            self.counts.retried += len(sending)
+            self._surprises_alone = self._surprises_alone + 1 if len(sending) == 1 else 0
+            self._alone_until = max(self._alone_until, sending[-1].sequence)
+        if self._surprises_alone >= MAX_SURPRISES:
+            self._surprises_alone = 0
+            self._drop(sending[0])
+            self._outbox.acknowledge(self.sink.name, sending[0].sequence)
+            return True
+        return self._pause(None)
 
     def status(self) -> SinkStatus:
         """How the sink does."""
@@ -163,12 +214,13 @@ class _Courier:
             name=self.sink.name,
             sent=counts.sent,
             retried=counts.retried,
-            dropped=counts.dropped,
+            dropped=counts.dropped + (self.sink.refused if isinstance(self.sink, Selective) else 0),
             waiting=waiting,
             oldest_waiting_ns=oldest_ns,
             last_success_ns=counts.last_success_ns,
             is_failing=counts.is_failing,
             failures=counts.failures,
+            left_out=self.sink.left_out if isinstance(self.sink, Selective) else 0,
         )
 
     def _deliver(self, batch: Sequence[StoredAlert]) -> bool:
@@ -181,7 +233,6 @@ class _Courier:
 
     def _bring(self, alerts: Sequence[StoredAlert]) -> bool:
         """Send until they are taken, or split them where they are refused."""
-        surprises = 0
         while True:
             error = self._send(alerts)
             if error is None:
@@ -190,15 +241,13 @@ class _Courier:
                 self.counts.is_gone = True
                 self._on_gone()
                 return False
-            surprises += not isinstance(error, SinkError)
-            is_refused = error.rejected if isinstance(error, SinkError) else True
-            if is_refused and len(alerts) > 1:
+            if error.rejected and len(alerts) > 1:
                 return self._one_by_one(alerts)
-            if is_refused and (isinstance(error, SinkError) or surprises >= MAX_SURPRISES):
+            if error.rejected:
                 self._drop(alerts[0])
                 return True
             self.counts.retried += len(alerts)
-            if not self._pause(error.retry_after_seconds if isinstance(error, SinkError) else None):
+            if not self._pause(error.retry_after_seconds):
                 return False
 
     def _one_by_one(self, alerts: Sequence[StoredAlert]) -> bool:
@@ -208,18 +257,16 @@ class _Courier:
             self._outbox.acknowledge(self.sink.name, alert.sequence)
         return True
 
-    def _send(self, alerts: Sequence[StoredAlert]) -> Exception | None:
-        """Try once. The third and last place that catches broadly: what a sink should not let out is counted."""
+    def _send(self, alerts: Sequence[StoredAlert]) -> SinkError | None:
+        """Try once."""
+        self._sending = alerts
         try:
             self.sink.send(alerts)
         except SinkError as error:
-            self._failed(error, error.detail)
+            self._failed(error.detail)
             return error
-        except Exception as error:  # noqa: BLE001  see above; a thread that died would be silence
-            what = f"{type(error).__name__}: {error}"[:200]
-            self.counts.surprises[type(error).__name__] = self.counts.surprises.get(type(error).__name__, 0) + 1
-            self._failed(error, what)
-            return error
+        self._sending = ()
+        self._surprises_alone = 0
         counts = self.counts
         counts.sent += len(alerts)
         counts.last_success_ns = self._clock_ns()
@@ -229,12 +276,11 @@ class _Courier:
             self._log.info("sink_recovered", sink=self.sink.name)
         return None
 
-    def _failed(self, error: Exception, detail: str) -> None:
+    def _failed(self, detail: str, surprise: Exception | None = None) -> None:
         counts = self.counts
         counts.failures += 1
         # A receiver may say something else each time: the log hears of it when the trouble is new, or grows old.
         if not counts.is_failing or self._attempts in LOGGED_ATTEMPTS:
-            surprise = None if isinstance(error, SinkError) else error
             self._log.warning("sink_failed", sink=self.sink.name, error=detail, exc_info=surprise)
         counts.is_failing = True
         counts.last_error = detail
@@ -248,10 +294,9 @@ class _Courier:
         if retry_after_seconds is not None:
             seconds = min(max(retry_after_seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
         else:
-            bound = min(self._first_pause_seconds * 2 ** min(self._attempts, 16), LONGEST_PAUSE_SECONDS)
-            seconds = bound * self._chance()
+            seconds = self._patience.pause(self._attempts)
         self._attempts += 1
         if self._was_last_attempt:
             return False
-        self._was_last_attempt = self._stopping.wait(seconds)
+        self._was_last_attempt = self._patience.wait(self._stopping, seconds)
         return True

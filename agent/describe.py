@@ -7,6 +7,9 @@ What is not known reads ``unknown: why``.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 from agent.text import visible, visible_bytes
 from collectors.capabilities import ALL, names
@@ -25,34 +28,14 @@ from collectors.facts import (
     Unknown,
 )
 
+CACHED = 256
 CAPABILITY_SETS = ("inheritable", "permitted", "effective", "bounding", "ambient")
 
 
-def value(fact: object) -> str:  # noqa: C901, PLR0911 (one return a type)
+def value(fact: object) -> str:
     """One value of a confinement (``Widening.was`` and ``now``), on one line."""
-    match fact:
-        case Unknown(why=why):
-            return f"unknown: {visible(why)}"
-        case None:
-            return "none"
-        case bool():
-            return "true" if fact else "false"
-        case bytes():
-            return visible_bytes(fact.rstrip(b"\0\n"))
-        case Place(file=file, mnt_id=mnt_id):
-            return f"{file_id(file)} on mount {mnt_id}"
-        case Ids(real=real, effective=effective, saved=saved, fs=fs):
-            return f"real {real}, effective {effective}, saved {saved}, fs {fs}"
-        case CapabilitySet(user_namespace=user_namespace, mask=mask):
-            return f"{capability_set(mask)} in user namespace {user_namespace}"
-        case Seccomp(mode=SeccompMode.FILTER, filters=int() as filters):
-            return f"filter ({filters})"
-        case Seccomp(mode=mode):
-            return mode.value
-        case tuple():
-            return " ".join(cgroup(each) if isinstance(each, CgroupMembership) else value(each) for each in fact)
-        case _:
-            return visible(str(fact))
+    in_words = _IN_WORDS.get(type(fact))
+    return visible(str(fact)) if in_words is None else in_words(fact)
 
 
 def file_id(file: FileId) -> str:
@@ -60,6 +43,7 @@ def file_id(file: FileId) -> str:
     return f"{os.major(file.device)}:{os.minor(file.device)}:{file.inode}"
 
 
+@lru_cache(CACHED)
 def capability_set(mask: int) -> str:
     """The names in a mask; ``all`` for every capability that has a name, ``none`` for the empty set."""
     if mask & ALL == ALL:
@@ -91,3 +75,33 @@ def capability_names(capabilities: Capabilities | Unknown) -> dict[str, list[str
     if isinstance(capabilities, Unknown):
         return {}
     return {kind: list(names(getattr(capabilities, kind))) for kind in CAPABILITY_SETS}
+
+
+def _place(place: Place) -> str:
+    return f"{file_id(place.file)} on mount {place.mnt_id}"
+
+
+def _ids(ids: Ids) -> str:
+    return f"real {ids.real}, effective {ids.effective}, saved {ids.saved}, fs {ids.fs}"
+
+
+def _seccomp(seccomp: Seccomp) -> str:
+    if seccomp.mode is SeccompMode.FILTER and isinstance(seccomp.filters, int):
+        return f"filter ({seccomp.filters})"
+    return seccomp.mode.value
+
+
+# By type, and not by a chain of questions: this is asked a dozen times for each alert.
+_IN_WORDS: dict[type, Callable[[Any], str]] = {
+    Unknown: lambda unknown: f"unknown: {visible(unknown.why)}",
+    type(None): lambda _: "none",
+    bool: lambda truth: "true" if truth else "false",
+    int: str,
+    bytes: lambda raw: visible_bytes(raw.rstrip(b"\0\n")),
+    Place: _place,
+    Ids: _ids,
+    CapabilitySet: lambda held: f"{capability_set(held.mask)} in user namespace {held.user_namespace}",
+    Seccomp: _seccomp,
+    CgroupMembership: cgroup,
+    tuple: lambda facts: " ".join(map(value, facts)),
+}

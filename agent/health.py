@@ -98,6 +98,7 @@ class SinkStatus:
     last_success_ns: int | None
     is_failing: bool  # the last attempt failed
     failures: int  # attempts that failed
+    left_out: int = 0  # kept back by the sink's own limit
 
 
 class DeliveryView(Protocol):

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from agent.formats.ecs import timestamp
+from agent.formats.instant import timestamp
 from agent.report import Alert, alert_id
 from agent.text import clipped
 from detectors.base import Severity

@@ -203,6 +203,7 @@ def _sinks(sinks: tuple[SinkStatus, ...], now_ns: int) -> Iterator[Sample]:
     yield from (Sample(catalog.SINK_SENT, each.sent, (each.name,)) for each in sinks)
     yield from (Sample(catalog.SINK_RETRIED, each.retried, (each.name,)) for each in sinks)
     yield from (Sample(catalog.SINK_DROPPED, each.dropped, (each.name,)) for each in sinks)
+    yield from (Sample(catalog.SINK_LEFT_OUT, each.left_out, (each.name,)) for each in sinks)
     yield from (Sample(catalog.SINK_FAILURES, each.failures, (each.name,)) for each in sinks)
     yield from (Sample(catalog.SINK_WAITING, each.waiting, (each.name,)) for each in sinks)
     yield from (Sample(catalog.SINK_LAG, _lag_seconds(each, now_ns), (each.name,)) for each in sinks)

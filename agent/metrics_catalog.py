@@ -230,7 +230,18 @@ SINK_UP = Metric(
 SINK_SENT = Metric("hullwatch_sink_sent_total", Kind.COUNTER, "Alerts that a sink took.", ("sink",), _SINKS)
 SINK_RETRIED = Metric("hullwatch_sink_retried_total", Kind.COUNTER, "Alerts that were sent again.", ("sink",), _SINKS)
 SINK_DROPPED = Metric(
-    "hullwatch_sink_dropped_total", Kind.COUNTER, "Alerts that a sink will never get.", ("sink",), _SINKS
+    "hullwatch_sink_dropped_total",
+    Kind.COUNTER,
+    "Alerts that a sink will never get: refused by its receiver, alone or as a part of what it took.",
+    ("sink",),
+    _SINKS,
+)
+SINK_LEFT_OUT = Metric(
+    "hullwatch_sink_left_out_total",
+    Kind.COUNTER,
+    "Events that a sink's own limit kept back; only a sink of type `kubernetes` has one.",
+    ("sink",),
+    _SINKS,
 )
 SINK_FAILURES = Metric(
     "hullwatch_sink_failures_total", Kind.COUNTER, "Attempts to deliver that failed.", ("sink",), _SINKS
@@ -312,6 +323,7 @@ METRICS: tuple[Metric, ...] = (
     SINK_SENT,
     SINK_RETRIED,
     SINK_DROPPED,
+    SINK_LEFT_OUT,
     SINK_FAILURES,
     SINK_WAITING,
     SINK_LAG,

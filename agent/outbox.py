@@ -18,25 +18,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from agent.alert_query import Query
 from agent.errors import ConfigError
 from agent.health import OutboxStatus
-from agent.outbox_file import (
-    ASIDE_NAME,
-    MAX_SEQUENCE,
-    FileTrouble,
-    OutboxFile,
-    OutboxFileError,
-    Query,
-    salvage,
-    set_aside,
-)
+from agent.outbox_errors import FileTrouble, OutboxFileError
+from agent.outbox_file import OutboxFile
+from agent.outbox_rows import MAX_SEQUENCE
+from agent.outbox_salvage import ASIDE_NAME, replace_file
+from agent.outbox_troubles import OutboxReport, OutboxTroubles
 from agent.recent_alerts import Recent, RecentAlerts, size_of
 from agent.state_directory import StateDirectory, StateUnavailable
 from agent.stored_alert import StoredAlert
-from detectors.base import Severity
 
 __all__ = ["Outbox", "OutboxReport", "Query", "StoredAlert"]
 
@@ -46,16 +40,6 @@ EVICT_BYTES = 1 << 20
 RETRY_SECONDS = 1.0
 REOPEN_SECONDS = 5.0
 PRUNE_SECONDS = 10.0
-MAX_REPORTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxReport:
-    """Something that the operator must hear, once: ``reason`` from a fixed list; ``dropped`` alerts are lost."""
-
-    reason: str
-    detail: str
-    dropped: int = 0
 
 
 class Outbox:
@@ -91,14 +75,12 @@ class Outbox:
         self._unsaved_cursors: set[str] = set()
         self._left_at: dict[str, int] = {}  # the cursors when the file was lost
         self._is_woken = False
-        self._trouble: str | None = None
+        self._troubles = OutboxTroubles()
         self._retry_at = 0.0
         self._prune_at = 0.0
         self._write_failures = 0
         self._is_synced = True
         self._was_replaced = False
-        self._dropped: dict[int, int] = dict.fromkeys((int(each) for each in Severity), 0)
-        self._reports: list[OutboxReport] = []
         # Alerts behind _edge are in memory, all of them; those before are in the file only.
         # Microseconds of the clock as the first number: a file that was lost or not written does not repeat numbers.
         self._edge = max(clock_ns() // 1000, 0)
@@ -211,9 +193,7 @@ class Outbox:
 
     def take_reports(self) -> tuple[OutboxReport, ...]:
         """What became known since the last call."""
-        with self._lock:
-            taken, self._reports = tuple(self._reports), []
-        return taken
+        return self._troubles.take()
 
     def status(self) -> OutboxStatus:
         """How it does."""
@@ -224,9 +204,9 @@ class Outbox:
                 alerts=file.count if file is not None else len(self._recent),
                 size_bytes=file.size_bytes if file is not None else self._recent.size_bytes,
                 limit_bytes=self._max_bytes if is_on_disk else self._memory_bytes,
-                dropped={_severity_name(severity): count for severity, count in sorted(self._dropped.items())},
+                dropped=self._troubles.dropped(),
                 write_failures=self._write_failures,
-                is_failing=self._directory is not None and self._trouble is not None,
+                is_failing=self._directory is not None and self._troubles.current is not None,
             )
 
     def waiting(self, sink: str, min_severity: int) -> tuple[int, int | None]:
@@ -249,7 +229,7 @@ class Outbox:
         with self._lock:
             file = self._file
             behind = self._saved if file is not None else 0
-            fresh = [each.alert for each in self._recent.since(behind) if _is_wanted(each.alert, wanted)]
+            fresh = [each.alert for each in self._recent.since(behind) if wanted.covers(each.alert)]
         older = file.query(wanted, limit) if file is not None else []
         return [*reversed(fresh), *older][:limit]
 
@@ -264,21 +244,21 @@ class Outbox:
                 self._claim = StateDirectory(self._directory)
             file = self._opened(self._directory)
         except StateUnavailable as error:
-            self._note_trouble("unavailable", str(error))
+            self._troubles.note("unavailable", str(error))
             return
         except ConfigError as error:
             if is_start:
                 raise
-            self._note_trouble("refused", str(error))
+            self._troubles.note("refused", str(error))
             return
         except OutboxFileError as error:
-            self._note_trouble(error.trouble, str(error))
+            self._troubles.note(error.trouble, str(error))
             return
         with self._changed:
             self._file = file
             self._saved = self._edge
             self._retry_at = 0.0
-            self._note_trouble(None, "")
+            self._troubles.note(None)
             self._go_back(file)
             self._changed.notify_all()
 
@@ -300,28 +280,15 @@ class Outbox:
 
     def _replaced(self, directory: Path, why: OutboxFileError) -> OutboxFile:
         """A new file in place of one that is no use, with what can be read of that."""
-        try:
-            set_aside(directory)
-        except OSError as error:
-            raise OutboxFileError(FileTrouble.IO, f"{why}; it cannot be set aside: {error.strerror}") from error
-        file = OutboxFile(directory)
-        cursors, batches = salvage(directory)
-        count = 0
-        try:
-            file.append((), cursors)
-            for batch in batches:
-                file.append(batch, {})
-                count += len(batch)
-        except OutboxFileError:
-            file.close()
-            raise
+        file, count = replace_file(directory, why)
         self._was_replaced = True
-        self._report(OutboxReport(FileTrouble.CORRUPT, f"{why}; set aside as {ASIDE_NAME}, {count} alerts were read"))
+        detail = f"{why}; set aside as {ASIDE_NAME}, {count} alerts were read"
+        self._troubles.report(OutboxReport(FileTrouble.CORRUPT, detail))
         return file
 
     def _save(self, fresh: Sequence[Recent], *, may_replace: bool = True) -> None:
         """Commit what is not yet in the file, and ``fresh``, which nobody has seen yet."""
-        if self._file is None or (self._trouble is not None and self._monotonic() < self._retry_at):
+        if self._file is None or (self._troubles.current is not None and self._monotonic() < self._retry_at):
             return
         with self._lock:
             alerts = [*self._recent.since(self._saved), *fresh]
@@ -335,11 +302,11 @@ class Outbox:
                 self._save(fresh, may_replace=False)
                 return
             self._retry_at = self._monotonic() + RETRY_SECONDS
-            self._note_trouble(error.trouble, str(error))
+            self._troubles.note(error.trouble, str(error))
             return
         self._is_synced = False
         with self._lock:
-            self._note_trouble(None, "")
+            self._troubles.note(None)
             self._unsaved_cursors -= {sink for sink, sequence in cursors.items() if self._cursors[sink] == sequence}
             if alerts:
                 self._saved = max(self._saved, alerts[-1].alert.sequence)
@@ -348,18 +315,18 @@ class Outbox:
         excess = file.size_bytes + sum(size_of(each.alert) for each in alerts) - self._max_bytes
         if alerts and excess > 0:
             lost = file.evict(max(excess, min(EVICT_BYTES, self._max_bytes // 8)), self._delivered())
-            self._note_dropped("full", f"more than {self._max_bytes} bytes of alerts", lost)
+            self._troubles.note_dropped("full", f"more than {self._max_bytes} bytes of alerts", lost)
         file.append(alerts, cursors)
 
     def _prune(self) -> None:
-        if self._file is None or self._trouble is not None or self._monotonic() < self._prune_at:
+        if self._file is None or self._troubles.current is not None or self._monotonic() < self._prune_at:
             return
         self._prune_at = self._monotonic() + PRUNE_SECONDS
         try:
             while self._file.prune(self._clock_ns() - self._max_age_ns, self._delivered()):
                 self._is_synced = False
         except OutboxFileError as error:
-            self._note_trouble(error.trouble, str(error))
+            self._troubles.note(error.trouble, str(error))
 
     def _give_up(self, file: OutboxFile, error: OutboxFileError) -> None:
         """The file is no use: a new one if it is damaged, else none until it can be opened again."""
@@ -372,7 +339,7 @@ class Outbox:
                 try:
                     replaced = self._replaced(self._directory, error)
                 except OutboxFileError as again:
-                    self._note_trouble(again.trouble, str(again))
+                    self._troubles.note(again.trouble, str(again))
                     return
                 replaced.close()
                 self._attach()
@@ -383,7 +350,7 @@ class Outbox:
             self._retry_at = 0.0
             if file is not None:
                 self._left_at = dict(self._cursors)
-            self._note_trouble(trouble, detail)
+            self._troubles.note(trouble, detail)
         if file is not None:
             file.close()
 
@@ -425,6 +392,8 @@ class Outbox:
 
     def _bound_memory(self) -> None:
         """First what is in the file, then what every sink has, then the lowest severity."""
+        if not self._recent.is_over:
+            return
         is_on_disk = self._file is not None
         for until in (self._saved if is_on_disk else 0, self._delivered()):
             last = self._recent.trim(until)
@@ -434,47 +403,4 @@ class Outbox:
         lost: dict[int, int] = {}
         for alert in self._recent.evict():
             lost[alert.severity] = lost.get(alert.severity, 0) + 1
-        self._note_dropped("memory_full", f"more than {self._memory_bytes} bytes of alerts in memory", lost)
-
-    def _note_dropped(self, reason: str, detail: str, lost: dict[int, int]) -> None:
-        if not lost:
-            return
-        with self._lock:
-            for severity, count in lost.items():
-                self._dropped[severity] = self._dropped.get(severity, 0) + count
-        what = ", ".join(f"{count} {_severity_name(severity)}" for severity, count in sorted(lost.items()))
-        self._report(OutboxReport(reason, f"{detail}: dropped {what}", sum(lost.values())))
-
-    def _note_trouble(self, trouble: str | None, detail: str) -> None:
-        """Remember what is wrong; a change of it is reported."""
-        with self._lock:
-            if trouble == self._trouble:
-                return
-            self._trouble = trouble
-            self._report(OutboxReport(trouble or "recovered", detail or "alerts are written to the disk again"))
-
-    def _report(self, report: OutboxReport) -> None:
-        """Reports wait for ``take_reports``; of too many the newest are joined, so that no count is lost."""
-        with self._lock:
-            if len(self._reports) < MAX_REPORTS:
-                self._reports.append(report)
-                return
-            last = self._reports[-1]
-            self._reports[-1] = OutboxReport(report.reason, report.detail, last.dropped + report.dropped)
-
-
-def _severity_name(severity: int) -> str:
-    try:
-        return Severity(severity).name.lower()
-    except ValueError:
-        return str(severity)
-
-
-def _is_wanted(alert: StoredAlert, wanted: Query) -> bool:
-    return (
-        (wanted.since_ns is None or alert.at_ns >= wanted.since_ns)
-        and (wanted.until_ns is None or alert.at_ns < wanted.until_ns)
-        and (wanted.min_severity is None or alert.severity >= wanted.min_severity)
-        and (wanted.rule is None or alert.rule_id == wanted.rule)
-        and (wanted.container is None or (alert.container_id or "").startswith(wanted.container))
-    )
+        self._troubles.note_dropped("memory_full", f"more than {self._memory_bytes} bytes of alerts in memory", lost)

@@ -7,37 +7,26 @@ each commit, and a stalled disk would blind the agent.
 
 Concurrency: three connections. The writer's calls are serialised by the outbox; readers share a second connection
 under a lock of their own, so that a replay never holds up a commit; the checkpoint has the third.
-
-SQLite has no checksums: what a damaged page holds may look well. Rows are checked for types as they are read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-import msgspec
-
+from agent.alert_query import Query
+from agent.outbox_errors import FileTrouble, OutboxFileError, translated, trouble_of
+from agent.outbox_rows import COLUMNS, MAX_SEQUENCE, alert_of, connect, row_of
 from agent.recent_alerts import Recent, size_of
 from agent.stored_alert import StoredAlert
 
 FILE_NAME = "outbox.db"
-ASIDE_NAME = "outbox.corrupt.db"
 VERSION = 1
-MAX_SEQUENCE = (1 << 63) - 1
-BUSY_SECONDS = 1.0
-LARGEST_WAL_BYTES = 32 << 20
-SALVAGE_BATCH = 256
 
-_SUFFIXES = ("", "-wal", "-shm")
-_COLUMNS = "sequence, id, at_ns, severity, rule_id, container_id, document"
 _SCHEMA = f"""
 CREATE TABLE alerts (
     sequence INTEGER PRIMARY KEY,
@@ -56,34 +45,6 @@ PRAGMA user_version = {VERSION};
 """
 
 
-class FileTrouble(StrEnum):
-    """Why the file was no use: a fixed list, since it is shown as a reason."""
-
-    CORRUPT = "corrupt"
-    FULL = "disk_full"
-    READ_ONLY = "read_only"
-    IO = "io_error"
-
-
-class OutboxFileError(Exception):
-    """The file did not do what was asked; nothing of it was done."""
-
-    def __init__(self, trouble: FileTrouble, detail: str) -> None:
-        super().__init__(f"{trouble}: {detail}")
-        self.trouble = trouble
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is wanted of the history: ``None`` is anything; times are of the act, ``until_ns`` is not in."""
-
-    since_ns: int | None = None
-    until_ns: int | None = None
-    min_severity: int | None = None
-    rule: str | None = None
-    container: str | None = None  # the beginning of its id
-
-
 class OutboxFile:
     """An open file. Raises ``OutboxFileError``; the file is closed then, if it was not open before."""
 
@@ -91,18 +52,18 @@ class OutboxFile:
         self.path = directory / FILE_NAME
         self._read_lock = threading.Lock()
         self._sync_lock = threading.Lock()
-        with _translated():
+        with translated():
             try:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except OSError as error:
-                raise OutboxFileError(_trouble_of(error), f"{self.path}: {error.strerror or error}") from error
+                raise OutboxFileError(trouble_of(error), f"{self.path}: {error.strerror or error}") from error
             self._inode = os.fstat(descriptor).st_ino
             os.close(descriptor)  # before SQLite has locks on it: close(2) would drop them
             with contextlib.ExitStack() as opened:
-                self._writer = opened.enter_context(contextlib.closing(_connect(self.path)))
+                self._writer = opened.enter_context(contextlib.closing(connect(self.path)))
                 _prepare(self._writer)
-                self._reader = opened.enter_context(contextlib.closing(_connect(self.path)))
-                self._syncer = opened.enter_context(contextlib.closing(_connect(self.path)))
+                self._reader = opened.enter_context(contextlib.closing(connect(self.path)))
+                self._syncer = opened.enter_context(contextlib.closing(connect(self.path)))
                 count, size, last = self._writer.execute(
                     "SELECT count(*), coalesce(sum(size), 0), coalesce(max(sequence), 0) FROM alerts"
                 ).fetchone()
@@ -127,13 +88,15 @@ class OutboxFile:
 
     def cursors(self) -> dict[str, int]:
         """How far each sink has come that was ever known."""
-        with _translated():
+        with translated():
             return {str(sink): int(sequence) for sink, sequence in self._writer.execute("SELECT * FROM cursors")}
 
     def append(self, alerts: Iterable[Recent], cursors: Mapping[str, int]) -> None:
         """Commit alerts and cursors, all or nothing. An alert that is there already stays."""
-        rows = [_row(each) for each in alerts]
-        with _translated(), self._transaction():
+        rows = [row_of(each) for each in alerts]
+        # A statement alone is a transaction already, without the cost of saying so.
+        transaction = self._transaction() if cursors or len(rows) > 1 else contextlib.nullcontext()
+        with translated(), transaction:
             before = self._writer.total_changes
             self._writer.executemany("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             inserted = self._writer.total_changes - before
@@ -154,7 +117,7 @@ class OutboxFile:
         The number of alerts, by severity, that some sink has not had.
         """
         lost: dict[int, int] = {}
-        with _translated(), self._transaction():
+        with translated(), self._transaction():
             for until in (delivered, MAX_SEQUENCE):
                 for severity in self._severities():
                     if excess_bytes <= 0:
@@ -169,7 +132,7 @@ class OutboxFile:
 
     def prune(self, before_ns: int, delivered: int, limit: int = 512) -> int:
         """Delete the oldest that every sink has, came in before ``before_ns``, and are at most ``limit``; how many."""
-        with _translated(), self._transaction():
+        with translated(), self._transaction():
             oldest = self._writer.execute(
                 "SELECT sequence, stored_ns, size FROM alerts WHERE sequence <= ? ORDER BY sequence LIMIT ?",
                 (delivered, limit),
@@ -203,7 +166,7 @@ class OutboxFile:
         return count, size
 
     def _recount(self) -> None:
-        with _translated():
+        with translated():
             count, size = self._writer.execute("SELECT count(*), coalesce(sum(size), 0) FROM alerts").fetchone()
         self.count, self.size_bytes = int(count), int(size)
 
@@ -224,14 +187,14 @@ class OutboxFile:
     def read(self, after: int, until: int, limit: int, max_bytes: int) -> list[StoredAlert]:
         """The next alerts behind ``after`` and up to ``until``: at least one if there is one, within the bounds."""
         found: list[StoredAlert] = []
-        with _translated(), self._read_lock:
+        with translated(), self._read_lock:
             rows = self._reader.execute(
-                f"SELECT {_COLUMNS} FROM alerts WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",  # noqa: S608
+                f"SELECT {COLUMNS} FROM alerts WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",  # noqa: S608
                 (after, until, limit),
             )
             with contextlib.closing(rows):
                 for row in rows:
-                    alert = _alert(row)
+                    alert = alert_of(row)
                     max_bytes -= size_of(alert)
                     if found and max_bytes < 0:
                         break
@@ -240,7 +203,7 @@ class OutboxFile:
 
     def waiting(self, after: int, until: int, min_severity: int) -> tuple[int, int | None]:
         """How many alerts of a severity are behind ``after``, and when the first of them came in."""
-        with _translated(), self._read_lock:
+        with translated(), self._read_lock:
             count = 0
             severity: int | None = min_severity - 1
             while True:
@@ -263,9 +226,9 @@ class OutboxFile:
 
     def query(self, wanted: Query, limit: int) -> list[StoredAlert]:
         """The newest alerts that are wanted, newest first."""
-        with _translated(), self._read_lock:
+        with translated(), self._read_lock:
             rows = self._reader.execute(
-                f"SELECT {_COLUMNS} FROM alerts WHERE at_ns >= ? AND at_ns < ? AND severity >= ?"  # noqa: S608
+                f"SELECT {COLUMNS} FROM alerts WHERE at_ns >= ? AND at_ns < ? AND severity >= ?"  # noqa: S608
                 " AND (?4 IS NULL OR rule_id = ?4) AND (?5 IS NULL OR substr(container_id, 1, length(?5)) = ?5)"
                 " ORDER BY sequence DESC LIMIT ?6",
                 (
@@ -277,84 +240,12 @@ class OutboxFile:
                     limit,
                 ),
             )
-            return [_alert(row) for row in rows]
+            return [alert_of(row) for row in rows]
 
     def checkpoint(self) -> None:
         """Sync what was committed, and move it from the WAL into the file; holds up neither writer nor readers."""
-        with _translated(), self._sync_lock:
+        with translated(), self._sync_lock:
             self._syncer.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-
-def set_aside(directory: Path) -> None:
-    """Move a file that is no use out of the way, over the one that was moved before. Raises ``OSError``."""
-    for suffix in _SUFFIXES:
-        aside = directory / f"{ASIDE_NAME}{suffix}"
-        try:
-            os.replace(directory / f"{FILE_NAME}{suffix}", aside)
-        except FileNotFoundError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(aside)
-
-
-def salvage(directory: Path) -> tuple[dict[str, int], Iterator[list[Recent]]]:
-    """What can still be read of the file that was set aside: its cursors, and its alerts in batches.
-
-    Alerts come from both ends, as far as the file is sound.
-    """
-    cursors: dict[str, int] = {}
-    path = directory / ASIDE_NAME
-    with (
-        contextlib.suppress(sqlite3.Error, ValueError, TypeError),
-        contextlib.closing(_connect(path)) as connection,
-    ):
-        cursors.update((str(sink), int(sequence)) for sink, sequence in connection.execute("SELECT * FROM cursors"))
-    return cursors, _salvaged(path)
-
-
-def _salvaged(path: Path) -> Iterator[list[Recent]]:
-    highest = -1
-    for order in ("ASC", "DESC"):
-        batch: list[Recent] = []
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(path)) as connection:
-            for *columns, stored_ns in connection.execute(
-                f"SELECT {_COLUMNS}, stored_ns FROM alerts ORDER BY sequence {order}"  # noqa: S608 (one of two words)
-            ):
-                alert = _sound(tuple(columns))
-                if alert is None or (order == "DESC" and alert.sequence <= highest):
-                    break
-                if order == "ASC":
-                    highest = alert.sequence
-                batch.append(Recent(alert, stored_ns if isinstance(stored_ns, int) else 0))
-                if len(batch) >= SALVAGE_BATCH:
-                    yield batch
-                    batch = []
-        if batch:
-            yield batch
-
-
-def _sound(row: tuple[object, ...]) -> StoredAlert | None:
-    """The alert in a row of a damaged file, if its document is the one that its id says."""
-    try:
-        alert = _alert(row)
-        document = msgspec.json.decode(alert.document)
-    except (OutboxFileError, msgspec.DecodeError):
-        return None
-    match document:
-        case {"event": {"id": str(name)}} if name == alert.id:
-            return alert
-        case _:
-            return None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA cache_size = -256")  # KiB: what was read last is in the kernel's cache anyway
-    connection.execute("PRAGMA wal_autocheckpoint = 0")  # else a commit of the main thread would do it
-    connection.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_BYTES}")
-    return connection
 
 
 def _prepare(writer: sqlite3.Connection) -> None:
@@ -371,74 +262,3 @@ def _prepare(writer: sqlite3.Connection) -> None:
     (verdict,) = writer.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise OutboxFileError(FileTrouble.CORRUPT, " ".join(str(verdict).split())[:200])
-
-
-def _row(recent: Recent) -> tuple[int, str, int, int, str, str | None, int, int, bytes]:
-    alert = recent.alert
-    at_ns = max(-MAX_SEQUENCE, min(alert.at_ns, MAX_SEQUENCE))
-    return (
-        alert.sequence,
-        alert.id,
-        at_ns,
-        alert.severity,
-        alert.rule_id,
-        alert.container_id,
-        recent.stored_ns,
-        size_of(alert),
-        alert.document,
-    )
-
-
-def _alert(row: tuple[object, ...]) -> StoredAlert:
-    match row:
-        case (
-            int(sequence),
-            str(name),
-            int(at_ns),
-            int(severity),
-            str(rule_id),
-            str() | None as container_id,
-            bytes(document),
-        ):
-            return StoredAlert(sequence, name, at_ns, severity, rule_id, container_id, document)
-        case _:
-            raise OutboxFileError(FileTrouble.CORRUPT, "a row holds what no alert has")
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """SQLite's errors as ours: one place that knows its codes (https://www.sqlite.org/rescode.html)."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OutboxFileError(_trouble_of_sqlite(error), str(error)[:200]) from error
-
-
-def _trouble_of_sqlite(error: sqlite3.Error) -> FileTrouble:
-    code = getattr(error, "sqlite_errorcode", None)
-    if isinstance(code, int):
-        return _TROUBLES.get(code & 0xFF, FileTrouble.IO)
-    # Without a code it is Python's own: text that is not UTF-8, or a connection that was closed meanwhile.
-    return FileTrouble.CORRUPT if isinstance(error, sqlite3.OperationalError) else FileTrouble.IO
-
-
-_TROUBLES = {
-    sqlite3.SQLITE_ERROR: FileTrouble.CORRUPT,  # our statements are sound: a table or a column is not there
-    sqlite3.SQLITE_CORRUPT: FileTrouble.CORRUPT,
-    sqlite3.SQLITE_NOTADB: FileTrouble.CORRUPT,
-    sqlite3.SQLITE_MISMATCH: FileTrouble.CORRUPT,
-    sqlite3.SQLITE_FULL: FileTrouble.FULL,
-    sqlite3.SQLITE_READONLY: FileTrouble.READ_ONLY,
-}
-
-
-def _trouble_of(error: OSError) -> FileTrouble:
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return FileTrouble.FULL
-        case errno.EROFS:
-            return FileTrouble.READ_ONLY
-        case errno.ELOOP | errno.EISDIR:
-            return FileTrouble.CORRUPT  # something else stands in its place
-        case _:
-            return FileTrouble.IO

@@ -42,6 +42,11 @@ class RecentAlerts:
     def __iter__(self) -> Iterator[Recent]:
         return iter(self._alerts)
 
+    @property
+    def is_over(self) -> bool:
+        """There is more than there may be."""
+        return self.size_bytes > self._limit_bytes
+
     def extend(self, alerts: Iterable[StoredAlert], stored_ns: int) -> None:
         """Put alerts behind those that are here; their sequences are higher."""
         for alert in alerts:
@@ -68,7 +73,7 @@ class RecentAlerts:
 
         A quarter more than needed goes, so that it is not done for each alert.
         """
-        if self.size_bytes <= self._limit_bytes:
+        if not self.is_over:
             return None
         return self._drop_oldest(lambda recent: recent.alert.sequence <= until)
 
@@ -85,7 +90,7 @@ class RecentAlerts:
     def evict(self) -> list[StoredAlert]:
         """Let go of the lowest severities, oldest first, as long as there is too much; all that went."""
         gone: list[StoredAlert] = []
-        if self.size_bytes <= self._limit_bytes:
+        if not self.is_over:
             return gone
         doomed: set[int] = set()
         for recent in sorted(self._alerts, key=lambda each: (each.alert.severity, each.alert.sequence)):

@@ -24,7 +24,7 @@ from detectors.base import EvidenceValue
 
 MASK = "[redacted]"
 CACHED_BYTES = 1024
-MAX_TEXT = 8192  # no format shows more of a value (agent.formats.ecs.MAX_TEXT)
+MAX_TEXT = 8192  # no format shows more of a value (agent.formats.ecs_confinement.MAX_TEXT)
 
 # A name that holds one of these words is a secret's, whatever else is in it: DB_PASSWORD, --github-token, clientSecret.
 WORDS = (
@@ -129,6 +129,7 @@ SHAPES = (
     _shape("a key of SendGrid", ("sg.",), r"\bSG\.[\w-]{16,64}\.[\w-]{16,128}"),
 )  # fmt: skip
 
+_HINTS = tuple(dict.fromkeys(hint for shape in SHAPES for hint in shape.hints))
 _BY_HINT = tuple((hint, shape) for shape in SHAPES for hint in shape.hints)
 _ASSIGNMENT = re.compile(r"(-{0,2}[A-Za-z_][\w.-]{0,255})=(.*)", re.ASCII | re.DOTALL)
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,255}", re.ASCII)
@@ -148,7 +149,9 @@ class Redactor:
 
     def alert(self, alert: Alert) -> Alert:
         """The alert without secrets in the arguments of process and ancestors, the evidence and the sentences."""
-        message, reason = self.text(alert.message), self.text(alert.reason)
+        message, reason = alert.message, alert.reason
+        if self._may_hold_a_secret(f"{message}\n{reason}"):
+            message, reason = self.text(message), self.text(reason)
         process = None if alert.process is None else self._process(alert.process)
         ancestors = tuple([self._process(each) for each in alert.ancestors])
         evidence = tuple([(name, self._evidence(value)) for name, value in alert.evidence])
@@ -169,6 +172,11 @@ class Redactor:
         for pattern in self._own:
             text = pattern.sub(_masked, text)
         return text
+
+    def _may_hold_a_secret(self, text: str) -> bool:
+        """Whether ``text`` is worth a look, asked once of two sentences of which one holds the other."""
+        lower = text.lower()
+        return bool(self._own) or any(hint in lower for hint in _HINTS)
 
     def _process(self, process: Process) -> Process:
         masked = self.arguments(process.arguments)

@@ -1,8 +1,8 @@
 """Starts, watches and stops everything that reads the node, and chooses the sensor tier.
 
 Each source has a thread of its own and emits into the inbox; none touches the state. A source that ends with an error
-is counted, logged once for each kind of error, and started again after a pause that doubles up to a minute: this is one
-of the two places that catch broadly. A loss anywhere asks the sweep for an immediate pass.
+is counted, logged once for each kind of error, and started again after a pause that doubles up to a minute
+(``agent.care``). A loss anywhere asks the sweep for an immediate pass.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import structlog
 
 from agent import tally
 from agent.assembly import Collectors
+from agent.care import keep_running
 from agent.config_schema import Config
 from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
@@ -279,17 +280,18 @@ class Sources:
         """Run a source until it is told to stop, whatever happens to it."""
         pause = FIRST_PAUSE_SECONDS
         health = self.health[name]
-        while not self._stopping.is_set():
-            health.is_up = True
-            try:
-                body()
-            except Exception as error:  # noqa: BLE001  one of the two broad catches: a source's fault is counted
-                health.is_up = False
-                self._failed(name, error, pause)
-            else:
-                return
+
+        def go_on(error: Exception) -> bool:
+            nonlocal pause
+            health.is_up = False
+            self._failed(name, error, pause)
             self._stopping.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            health.is_up = not self._stopping.is_set()
+            return health.is_up
+
+        health.is_up = True
+        keep_running(body, go_on)
 
     def _failed(self, name: str, error: Exception, pause: float) -> None:
         reason = f"{type(error).__name__}: {error}"[:200]

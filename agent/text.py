@@ -53,6 +53,13 @@ def visible_json(line: str) -> str:
     return line if _is_plain(line) else _INVISIBLE_CHARACTER.sub(_escape_json, line)
 
 
+def visible_line(line: bytes) -> bytes:
+    """The same for JSON as msgspec writes it, in UTF-8: what is below the blank is escaped in it already."""
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _INVISIBLE_CHARACTER.sub(_escape_json, line.decode("utf-8")).encode("utf-8")
+
+
 def raw_base64(raw: bytes) -> str | None:
     """The bytes as base64 when they are not UTF-8, so that what ``to_text`` replaced is not lost; else ``None``."""
     try:

@@ -14,7 +14,7 @@ import structlog
 from agent.alert_path import AlertPath
 from agent.config_schema import Config
 from agent.delivery import Delivery
-from agent.formats.ecs import timestamp
+from agent.formats.instant import timestamp
 from agent.heartbeat import Heartbeat
 from agent.limits import AlertLimits
 from agent.outbox import Outbox

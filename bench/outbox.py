@@ -1,7 +1,7 @@
 """What an alert costs on its way out: from the finding into the outbox, and from the outbox after an outage.
 
-CPU is that of the whole process, the outbox' upkeep included; the alert is a drift with both vectors and three
-ancestors, the largest kind that there is.
+CPU is that of the whole process, the outbox' upkeep included; the alert is a drift with both vectors and two ancestors,
+the largest kind that there is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from agent.report import AlertBuilder
 from agent.state_schema import RedactionConfig
 from agent.stored_alert import StoredAlert
 from collectors.events import Exec
-from detectors.base import Severity
+from collectors.facts import Process
+from detectors.base import Finding, Severity
 from tests.agent import alerts
+from tests.support import build
+from tests.support.view import FakeView
 
 ALERTS = 20_000
 OUTAGE_ALERTS = 100_000
@@ -69,19 +72,38 @@ def measured(name: str, count: int, work: Callable[[], None]) -> None:
     print(f"{name:58} {count / seconds:9.0f} alerts/s {cpu_seconds / count * 1e6:8.1f} us CPU an alert")
 
 
-def finding_to_outbox(box: Outbox, count: int, *, is_single: bool) -> None:
+def findings(count: int, per_process: int) -> tuple[FakeView, list[tuple[Process, Finding]]]:
+    """A node, and as many findings on it, ``per_process`` of the same process: as one act raises them.
+
+    With 1, every alert has a process and a confinement of its own, and nothing of them can be rendered once for two.
+    """
+    base = alerts.escaped()
+    view = alerts.node(base)
+    found: list[tuple[Process, Finding]] = []
+    for number in range(count // per_process):
+        key = build.key(base.key.pid + number)
+        process = replace(base, key=key, confinement=replace(base.confinement))
+        view.put_parent(process, view.parents[base.key])
+        found += [(process, alerts.drift(process))] * per_process
+    return view, found
+
+
+def finding_to_outbox(box: Outbox, count: int, *, is_single: bool = False, per_process: int = 1) -> None:
     """Findings that are raised, limited, masked, rendered and committed: in a burst, or each by itself."""
-    process = alerts.escaped()
-    finding, view, declaration = alerts.drift(process), alerts.node(process), alerts.detector()
+    view, found = findings(count, per_process)
+    declaration, incident = alerts.detector(), alerts.alert().incident
     builder = AlertBuilder(alerts.HOST, "0.1.0", box.next_sequence)
-    like = alerts.alert(process)
-    event = Exec(like.at_ns, process)
     limits = AlertLimits(burst=100, per_minute=60)
     path = AlertPath(box, Redactor(RedactionConfig()), limits, builder.next_sequence)
-    for _ in range(count):
-        path.take(builder.build(declaration, finding, event, view, like.incident, 0))
-        path.flush_if_due(is_idle=is_single)
-    path.finish()
+
+    def work() -> None:
+        for process, each in found:
+            path.take(builder.build(declaration, each, Exec(process.observed_ns, process), view, incident, 0))
+            path.flush_if_due(is_idle=is_single)
+        path.finish()
+
+    how = "one at a time" if is_single else "in a burst"
+    measured(f"finding to outbox, {how}, {per_process} a process", len(found), work)
 
 
 def outage(box: Outbox) -> None:
@@ -111,20 +133,18 @@ def outage(box: Outbox) -> None:
 
 def main() -> None:
     """Print the table."""
-    with an_outbox() as box:
-        box.register(["away"])
-        measured("finding to outbox, in a burst", ALERTS, lambda: finding_to_outbox(box, ALERTS, is_single=False))
-        measured("finding to outbox, one at a time", SINGLES, lambda: finding_to_outbox(box, SINGLES, is_single=True))
+    for per_process in (1, 3):
+        for is_single in (False, True):
+            with an_outbox() as box:
+                box.register(["away"])
+                count = SINGLES if is_single else ALERTS
+                finding_to_outbox(box, count, is_single=is_single, per_process=per_process)
     for count in (1, 2):
         with an_outbox() as box:
-            sinks = [CountingSink(f"sink{number}") for number in range(count)]
-            delivery = Delivery(box, sinks)
+            delivery = Delivery(box, [CountingSink(f"sink{number}") for number in range(count)])
             delivery.start()
-            measured(
-                f"the same, with {count} sink(s) that take everything at once",
-                ALERTS,
-                lambda: finding_to_outbox(box, ALERTS, is_single=False),
-            )
+            print(f"with {count} sink(s) that take everything at once: ", end="")
+            finding_to_outbox(box, ALERTS)
             delivery.stop(30)
     with an_outbox() as box:
         outage(box)

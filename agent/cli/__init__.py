@@ -38,6 +38,8 @@ COMMANDS: dict[str, Entry] = {
     ),
     "rules": Entry("agent.cli.rules:rules", "List what hullwatch detects."),
     "explain": Entry("agent.cli.explain:explain", "Say what a rule means, and what to do when it fires."),
+    "capture": Entry("agent.cli.capture:capture", "Record what happens on this node, for a replay."),
+    "replay": Entry("agent.cli.replay:replay", "Judge a capture again, as fast as it can or as it happened."),
     "selftest": Entry("agent.cli.selftest:selftest", "Prove that a break-out on this node is seen."),
     "config": Entry("agent.cli.config:config", "Check a configuration file, or print what may stand in one."),
     "completion": Entry("agent.cli.completion:completion", "Print the completion script for a shell."),

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.formats import falco, ocsf
 from agent.stored_alert import Render, StoredAlert
-from agent.text import visible_json
+from agent.text import visible_line
 
 Record = dict[str, Any]
 
@@ -38,8 +38,7 @@ def _stored_line(alert: StoredAlert) -> bytes:
 
 def _rendered_line(format_name: str) -> Render:
     def line(alert: StoredAlert) -> bytes:
-        text = msgspec.json.encode(record_of(alert, format_name)).decode("utf-8")
-        return visible_json(text).encode("utf-8")
+        return visible_line(msgspec.json.encode(record_of(alert, format_name)))
 
     return line
 

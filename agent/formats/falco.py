@@ -47,6 +47,7 @@ _FIELDS = (
     ("hullwatch.repeats", "hullwatch.repeats"),
     ("hullwatch.reason", "event.reason"),
 )
+_STEPS = tuple((field, tuple(path.split("."))) for field, path in _FIELDS)
 
 
 def render(document: Record) -> Record:
@@ -68,8 +69,12 @@ def render(document: Record) -> Record:
 
 def value_at(document: Record, path: str) -> Any:
     """What stands at a dotted path; ``None`` where the document has nothing."""
+    return _value_at(document, tuple(path.split(".")))
+
+
+def _value_at(document: Record, steps: tuple[str, ...]) -> Any:
     value: Any = document
-    for step in path.split("."):
+    for step in steps:
         if not isinstance(value, dict):
             return None
         value = value.get(step)
@@ -85,8 +90,8 @@ def image_parts(image: str) -> tuple[str, str | None]:
 
 def _output_fields(document: Record) -> Iterator[tuple[str, Any]]:
     yield "evt.time", epoch_ns(document["@timestamp"])
-    for field, path in _FIELDS:
-        value = value_at(document, path)
+    for field, steps in _STEPS:
+        value = _value_at(document, steps)
         if value is not None:
             yield field, value
     container_id = value_at(document, "container.id")

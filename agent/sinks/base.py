@@ -14,7 +14,7 @@ waiting, the repeating and the counting; a sink tries once. What a sink answers:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.stored_alert import StoredAlert
 from detectors.base import Severity
@@ -40,3 +40,16 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of what the sink holds; nothing is sent after it."""
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A sink that leaves out a part of a batch which was taken, and counts what. Read by any thread."""
+
+    @property
+    def refused(self) -> int:
+        """What the receiver will never have, though it took the rest; shown as dropped."""
+
+    @property
+    def left_out(self) -> int:
+        """What the sink's own limit kept back."""

@@ -82,6 +82,7 @@ class Connection:
         self.is_datagram = opened.type is socket.SOCK_DGRAM
         self._sink = sink
         self._socket = opened
+        self._unread = b""
 
     def sendall(self, data: bytes) -> None:
         """Hand all of ``data`` to the kernel."""
@@ -95,11 +96,18 @@ class Connection:
 
     def receive(self, limit: int) -> bytes:
         """What the receiver sent next, at most ``limit`` bytes; ``b""`` when it closed."""
+        if self._unread:
+            data, self._unread = self._unread[:limit], self._unread[limit:]
+            return data
         self._socket.settimeout(self.deadline.remaining())
         try:
             return self._socket.recv(limit)
         except OSError as error:
             raise SinkError(self._sink, f"receiving failed: {said(error)}") from error
+
+    def put_back(self, data: bytes) -> None:
+        """Have ``data``, which was received just now, received again."""
+        self._unread = data + self._unread
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """The receiver's bytes as a file."""

@@ -63,7 +63,7 @@ class RateLimit:
 
 
 class KubernetesSink:
-    """Creates events. ``left_out`` counts those that the limit or the server kept back."""
+    """Creates events. ``left_out`` counts those that the limit kept back, ``refused`` those that the server did."""
 
     max_batch = 16
 
@@ -77,6 +77,7 @@ class KubernetesSink:
         self.name = config.name
         self.min_severity = Severity[config.min_severity.upper()]
         self.left_out = 0
+        self.refused = 0
         self._config = config
         self._server = config.server or _cluster_server(environment)
         self._clock = clock
@@ -136,7 +137,7 @@ class KubernetesSink:
             answer.release_conn()
         except ApiException as error:
             if error.status in _HOPELESS:
-                self.left_out += 1
+                self.refused += 1
                 self._log.warning("event_refused", sink=self.name, status=error.status, object=body["metadata"]["name"])
             elif error.status != _CONFLICT:
                 wait = retry_after((error.headers or {}).get("Retry-After"), time.time())

@@ -10,9 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
-import msgspec
 import structlog
 
 from agent import __version__
@@ -21,7 +19,7 @@ from agent.output_schema import OtlpConfig
 from agent.sinks import otlp_json, otlp_protobuf
 from agent.sinks.connection import Resolver
 from agent.sinks.exchange import Destination, Exchange
-from agent.sinks.otlp_records import log_record, resource
+from agent.sinks.otlp_records import log_record, parts_of, resource
 from agent.stored_alert import StoredAlert
 from agent.text import clipped, visible
 from detectors.base import Severity
@@ -30,13 +28,14 @@ _WORTH_REPEATING = frozenset({429, 502, 503, 504})
 
 
 class OtlpSink:
-    """Posts log records to one URL. ``rejected`` counts those that a receiver left out of a batch that it took."""
+    """Posts log records to one URL. ``refused`` counts those that a receiver left out of a batch that it took."""
 
     def __init__(self, config: OtlpConfig, *, resolve: Resolver = socket.getaddrinfo) -> None:
         self.name = config.name
         self.min_severity = Severity[config.min_severity.upper()]
         self.max_batch = config.max_batch
-        self.rejected = 0
+        self.refused = 0
+        self.left_out = 0  # there is no limit here
         self._encoding = otlp_json if config.encoding == "json" else otlp_protobuf
         destination = Destination(
             config.url, config.tls, config.headers, config.header_files, is_compressed=config.compress == "gzip"
@@ -50,9 +49,9 @@ class OtlpSink:
 
     def send(self, batch: Sequence[StoredAlert]) -> None:
         """Post the alerts in one request."""
-        documents: list[dict[str, Any]] = [msgspec.json.decode(alert.document) for alert in batch]
         records = [
-            (attributes, [log_record(each) for each in group]) for attributes, group in groupby(documents, resource)
+            (attributes, [log_record(each) for each in group])
+            for attributes, group in groupby([parts_of(alert.document) for alert in batch], resource)
         ]
         body = self._encoding.request(records, __version__)
         answer = self._exchange.post(body, self._encoding.CONTENT_TYPE)
@@ -68,7 +67,7 @@ class OtlpSink:
 
     def _count(self, rejected: int, reason: str) -> None:
         if rejected or reason:
-            self.rejected += rejected
+            self.refused += rejected
             self._log.warning(
                 "alerts_left_out", sink=self.name, rejected=rejected, reason=visible(clipped(reason, 200))
             )

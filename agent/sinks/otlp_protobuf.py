@@ -9,16 +9,20 @@ why they are not used here is docs/adr/0007.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from agent.sinks.otlp_records import SCOPE, Batch, LogRecord, Record
+import msgspec
+from msgspec import Raw
+
+from agent.sinks.otlp_records import SCOPE, Batch, LogRecord, Record, Shared
 
 CONTENT_TYPE = "application/x-protobuf"
 MAX_CACHED_TEXT = 64
 CACHED_TEXTS = 4096
-CACHED_LISTS = 256
+CACHED_VALUES = 256
+MAX_CACHED_JSON = 8192
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _INT64 = range(-(2**63), 2**63)
@@ -65,6 +69,7 @@ def _log_record(record: LogRecord) -> bytes:
             _text(3, record.severity_text),
             _message(5, _any_value(record.body)),
             _attributes(6, record.attributes),
+            *[_shared_attributes(each) for each in record.shared],
             _fixed64(11, record.observed_ns),
             _text(12, record.event_name),
         )
@@ -73,13 +78,30 @@ def _log_record(record: LogRecord) -> bytes:
 
 def _attributes(field: int, attributes: Record) -> bytes:
     """A repeated KeyValue."""
-    tag = _tag(field, _BYTES)
-    pairs: list[bytes] = []
-    for key, each in attributes.items():
-        value = _any_value(each)
-        pair = _key(key) + b"\x12" + _varint(len(value)) + value  # 0x12: field 2, bytes
-        pairs += (tag, _varint(len(pair)), pair)
-    return b"".join(pairs)
+    return b"".join(
+        [
+            _short_text_pair(field, key, each)
+            if type(each) is str and len(each) <= MAX_CACHED_TEXT
+            else _pair(field, key, _any_value(each))
+            for key, each in attributes.items()
+        ]
+    )
+
+
+@lru_cache(CACHED_VALUES)
+def _shared_attributes(shared: Shared) -> bytes:
+    return _attributes(6, shared.attributes)
+
+
+@lru_cache(CACHED_TEXTS)
+def _short_text_pair(field: int, key: str, text: str) -> bytes:
+    """Rules, images, users: the same few hundred in every alert."""
+    return _pair(field, key, _text_value(text))
+
+
+def _pair(field: int, key: str, value: bytes) -> bytes:
+    pair = _key(key) + b"\x12" + _varint(len(value)) + value  # 0x12: field 2, bytes
+    return _tag(field, _BYTES) + _varint(len(pair)) + pair
 
 
 def _any_value(value: Any) -> bytes:  # noqa: PLR0911 (one return a type)
@@ -88,10 +110,7 @@ def _any_value(value: Any) -> bytes:  # noqa: PLR0911 (one return a type)
     if kind is str:
         return _short_text_value(value) if len(value) <= MAX_CACHED_TEXT else _text_value(value)
     if kind is list:
-        is_short = (
-            len(value) <= MAX_CACHED_TEXT and set(map(type, value)) == {str} and max(map(len, value)) <= MAX_CACHED_TEXT
-        )
-        return _short_list_value(tuple(value)) if is_short else _list_value(value)
+        return _message(5, b"".join([_member(each) for each in value]))
     if kind is dict:
         return _message(6, _attributes(1, value))
     if kind is bool:
@@ -100,9 +119,29 @@ def _any_value(value: Any) -> bytes:  # noqa: PLR0911 (one return a type)
         return _tag(3, _VARINT) + _varint(value & (2**64 - 1))
     if kind is int:
         return _text_value(str(value))
+    if kind is Raw:
+        raw = bytes(value)
+        return _shared_value(raw) if len(raw) <= MAX_CACHED_JSON else _any_value(msgspec.json.decode(raw))
     if kind is float:
         return _tag(4, _FIXED64) + struct.pack("<d", value)
     return b""
+
+
+def _member(value: Any) -> bytes:
+    if type(value) is str and len(value) <= MAX_CACHED_TEXT:
+        return _short_text_member(value)
+    return _message(1, _any_value(value))
+
+
+@lru_cache(CACHED_TEXTS)
+def _short_text_member(text: str) -> bytes:
+    return _message(1, _text_value(text))
+
+
+@lru_cache(CACHED_VALUES)
+def _shared_value(raw: bytes) -> bytes:
+    """JSON that many alerts have in common: vectors, ancestors, aspects."""
+    return _any_value(msgspec.json.decode(raw))
 
 
 def _text_value(text: str) -> bytes:
@@ -113,16 +152,6 @@ def _text_value(text: str) -> bytes:
 def _short_text_value(text: str) -> bytes:
     """Names of capabilities, namespaces, users: the same few hundred in every alert."""
     return _text_value(text)
-
-
-def _list_value(values: Sequence[Any]) -> bytes:
-    return _message(5, b"".join([_message(1, _any_value(each)) for each in values]))
-
-
-@lru_cache(CACHED_LISTS)
-def _short_list_value(texts: tuple[str, ...]) -> bytes:
-    """Sets of capabilities, above all. Texts only: to a cache, 1 and True are the same."""
-    return _list_value(texts)
 
 
 @lru_cache(CACHED_TEXTS)

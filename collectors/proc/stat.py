@@ -80,8 +80,8 @@ def parse_stat(data: bytes) -> Stat:
 
 
 def image_mark(startcode: int, endcode: int, startstack: int) -> int:
-    """Where the program, its end and its stack lie (64-bit addresses), as one number: a third of a tuple's memory."""
-    return startcode << 128 | endcode << 64 | startstack
+    """Where the program, its end and its stack lie, as a number of 64 bits: a fifth of what a tuple takes in memory."""
+    return hash((startcode, endcode, startstack))
 
 
 def _mark(startcode: int, endcode: int, startstack: int) -> int | Unknown:

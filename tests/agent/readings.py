@@ -102,5 +102,6 @@ def sink(name: str, **overrides: Any) -> SinkStatus:
         "last_success_ns": NOW_NS - 1_000_000_000,
         "is_failing": False,
         "failures": 1,
+        "left_out": 5,
     }
     return SinkStatus(**{**parts, **overrides})

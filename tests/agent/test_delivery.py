@@ -1,19 +1,37 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from agent.delivery import MAX_SURPRISES, Delivery
 from agent.errors import SinkError, SinkGone
 from agent.outbox import Outbox
+from agent.output_schema import HttpConfig
+from agent.sinks.http import HttpSink
 from agent.stored_alert import StoredAlert
 from detectors.base import Severity
 from tests.agent import alerts
+from tests.support.http_receiver import HttpReceiver, Reply, Request
+
+HOUR_SECONDS = 3600.0
 
 Answer = Callable[[Sequence[StoredAlert]], None]
+
+
+class VirtualClock:
+    """Goes on only where a test says so; it begins now."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started_ns = time.time_ns()
+
+    def now_ns(self) -> int:
+        return self._started_ns + int(self.seconds * 1e9)
 
 
 class FakeSink:
@@ -240,3 +258,78 @@ def test_stops_in_time_whatever_a_sink_does(posts: Callable[..., Post]) -> None:
     assert not post.delivery.stop(0.2)
     assert time.monotonic() - started < 2
     release.set()
+
+
+def test_a_receiver_that_says_500_for_an_hour_costs_nobody_an_alert(tmp_path: Path) -> None:
+    """The hour passes in the pauses. A real sink posts to a real receiver; each pause raises alerts as time would."""
+    clock = VirtualClock()
+    pauses: list[float] = []
+
+    def reply(_request: Request) -> Reply:
+        return Reply(500) if clock.seconds < HOUR_SECONDS else Reply(200)
+
+    box = Outbox(tmp_path / "state", max_bytes=1 << 26, max_age_seconds=60, clock_ns=clock.now_ns)
+    lively = FakeSink("lively")
+    lag: list[int] = []
+
+    def wait(stopping: threading.Event, seconds: float) -> bool:
+        pauses.append(seconds)
+        clock.seconds += seconds
+        made = [alerts.stored(number) for number in range(box.next_sequence, box.next_sequence + 10)]
+        box.append(made)
+        told.extend(each.id for each in made)
+        lively.wait_for(len(told))  # the sink beside it has them all before the next attempt here
+        lag.append(box.waiting("lively", Severity.INFO)[0])
+        return stopping.is_set()
+
+    told: list[str] = []
+    with HttpReceiver(default=reply) as receiver:
+        down = HttpSink(HttpConfig(name="down", url=receiver.url))
+        delivery = Delivery(box, [down, lively], clock_ns=clock.now_ns, chance=lambda: 1.0, wait=wait)
+        delivery.start()
+        first = alerts.stored(box.next_sequence)
+        told.append(first.id)
+        box.append([first])
+        lively.wait_for(1)
+        deadline = time.monotonic() + 60
+        while delivery.counts()["down"].sent < len(told) or clock.seconds < HOUR_SECONDS:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        counts = delivery.counts()["down"]
+        assert delivery.stop(10)
+    assert pauses[:8] == [0.5, 1, 2, 4, 8, 16, 32, 60]
+    assert set(pauses[7:]) == {60}
+    assert sum(pauses) >= HOUR_SECONDS
+    assert counts.failures == len(pauses) == len(told) // 10
+    taken = [each["event"]["id"] for request in receiver.requests[len(pauses) :] for each in json.loads(request.body)]
+    assert taken == told  # each of them, once, in their order
+    assert counts.dropped == 0
+    assert lag == [0] * len(pauses)
+
+
+def test_upkeep_that_fails_is_logged_and_goes_on(posts: Callable[..., Post], monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = FakeSink("a")
+    post = posts(sink)
+    tended = threading.Event()
+    answers = iter([ZeroDivisionError(), ZeroDivisionError()])
+
+    def tend() -> None:
+        if (error := next(answers, None)) is not None:
+            raise error
+        tended.set()
+
+    monkeypatch.setattr(post.box, "tend", tend)
+    assert tended.wait(10)
+
+
+def test_shows_what_receiver_and_limit_left_out() -> None:
+    class Choosy(FakeSink):
+        refused = 3
+        left_out = 4
+
+    box = Outbox(None, max_bytes=1 << 24, max_age_seconds=60, clock_ns=time.time_ns)
+    delivery = Delivery(box, [Choosy("a"), FakeSink("b")])
+    delivery.start()
+    statuses = delivery.sink_statuses()
+    delivery.stop(5)
+    assert [(each.dropped, each.left_out) for each in statuses] == [(3, 4), (0, 0)]

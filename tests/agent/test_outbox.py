@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import ConfigError
-from agent.outbox import Outbox, Query
-from agent.outbox_file import ASIDE_NAME, FILE_NAME
+from agent.outbox import REOPEN_SECONDS, Outbox, Query
+from agent.outbox_file import FILE_NAME
+from agent.outbox_salvage import ASIDE_NAME
 from agent.stored_alert import StoredAlert
 from detectors.base import Severity
 from tests.agent import alerts
@@ -516,10 +517,46 @@ def test_a_small_disk_that_fills_up(tmp_path: Path) -> None:
             time.sleep(0.05)
             box.tend()
         assert len(box.query(Query(), 2000)) == 1000
-        subprocess.run(["mount", "-o", "remount,ro", disk], check=False)  # noqa: S603, S607
-        more = some(box, 5)
-        box.append(more)
-        assert drained(box, "a") == more
+        box.close()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)  # noqa: S603, S607
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_disk_that_is_read_only_for_a_while(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=False)  # noqa: S603, S607
+    if mounted.returncode:
+        pytest.skip("this root may not mount")
+    now = [0.0]
+
+    def new() -> Outbox:
+        return Outbox(
+            disk / "state", max_bytes=1 << 24, max_age_seconds=60, clock_ns=time.time_ns, monotonic=lambda: now[0]
+        )
+
+    try:
+        box = new()
+        box.register(["a"])
+        before = some(box, 5)
+        box.append(before)
+        box.close()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)  # noqa: S603, S607
+        box = new()
+        box.register(["a"])
+        assert box.status().is_failing
+        (report,) = box.take_reports()
+        assert "Read-only file system" in report.detail
+        during = some(box, 5)
+        box.append(during)
+        assert drained(box, "a") == during  # sinks are served from memory
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)  # noqa: S603, S607
+        now[0] += REOPEN_SECONDS
+        box.tend()
+        assert [report.reason for report in box.take_reports()] == ["recovered"]
+        assert [each.sequence for each in drained(box, "a")][:5] == [each.sequence for each in before]
+        assert {each.id for each in box.query(Query(), 100)} == {each.id for each in before + during}
         box.close()
     finally:
         subprocess.run(["umount", "-l", disk], check=True)  # noqa: S603, S607

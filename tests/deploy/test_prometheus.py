@@ -30,6 +30,10 @@ RULES = REPOSITORY / "deploy/prometheus/hullwatch.rules.yaml"
 RULES_TEST = Path(__file__).with_name("hullwatch.rules.test.yaml")
 DASHBOARD = REPOSITORY / "deploy/dashboards/hullwatch.json"
 
+# Panels that show what went wrong, and so nothing where nothing did.
+EMPTY_WITHOUT_TROUBLE = {
+    "Blind and failing detectors", "Lost", "Not delivered", "Not told one by one", "What is wrong"
+}  # fmt: skip
 PATIENCE_SECONDS = 20.0
 T = TypeVar("T")
 
@@ -258,3 +262,25 @@ def test_a_real_prometheus_scrapes_the_agent_and_answers(prometheus: str) -> Non
     target = api(prometheus, "targets")["activeTargets"][0]
     assert (target["health"], target["lastError"]) == ("up", "")
     assert wait_for(lambda: judged(prometheus)) == {rule["alert"]: "ok" for rule in rules()}
+
+
+@needs_prometheus
+def test_a_real_prometheus_answers_every_query_of_the_dashboard(prometheus: str) -> None:
+    """Grafana is in no registry that the tests may use: what its panels would show is asked for without it."""
+    variables = {"$__rate_interval": "10s", "$instance": ".*", "$job": "hullwatch"}
+
+    def shown(expression: str) -> str:
+        for name, value in variables.items():
+            expression = expression.replace(name, value)
+        return expression
+
+    wait_for(lambda: value(prometheus, "increase(hullwatch_sweep_cpu_seconds_count[10s])"))
+    empty = set()
+    for title, expression, legend in targets():
+        answer = api(prometheus, f"query?query={urllib.parse.quote(shown(expression))}")
+        assert answer is not None, (title, expression)
+        labels = set(re.findall(r"{{(\w+)}}", legend))
+        assert all(labels <= series["metric"].keys() for series in answer["result"]), (title, legend)
+        if not answer["result"]:
+            empty.add(title)
+    assert empty <= EMPTY_WITHOUT_TROUBLE

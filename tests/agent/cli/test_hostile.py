@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
 
 from agent.cli import COMMANDS
 from agent.text import visible
+from collectors.events import ContainerSeen, Event, Exec, Seen, SweepDone
+from tests.agent import alerts
 from tests.agent.cli.nodes import HOSTILE, hostile, invoke
-from tests.support import build
+from tests.support import build, captures
 
 ON_A_NODE = (
     ("ps",),
@@ -41,6 +44,8 @@ ELSEWHERE = (
     ("completion", ARGUMENT),
     ("run", "--config", f"/nowhere/{ARGUMENT}"),
     ("ps", "--config", f"/nowhere/{ARGUMENT}"),
+    ("capture", f"/nowhere/{ARGUMENT}"),
+    ("replay", f"/nowhere/{ARGUMENT}"),
 )
 
 
@@ -60,6 +65,25 @@ def test_no_raw_control_character_of_an_argument_is_written(arguments: tuple[str
     result = invoke(hostile(), *arguments)
     assert result.exit_code == 2
     assert shown(result.output) == result.output
+
+
+@pytest.mark.parametrize("form", ["line", "ecs", "falco", "ocsf"])
+def test_no_raw_control_character_of_a_capture_is_written(form: str, tmp_path: Path) -> None:
+    name = HOSTILE.encode("utf-8", "surrogatepass")
+    container = build.container(name=HOSTILE, image=HOSTILE, labels=((HOSTILE, HOSTILE),))
+    process = alerts.escaped(name=name, arguments=name, parent_pid=build.first_pid())
+    events: tuple[Event, ...] = (
+        ContainerSeen(1, container),
+        Seen(2, build.first_process(name=name)),
+        SweepDone(3, 1, 1, 1),
+        Exec(4, process),
+        SweepDone(5, 2, 1, 1),
+    )
+    (tmp_path / "capture").write_bytes(captures.written(events))
+    result = invoke(hostile(), "replay", str(tmp_path / "capture"), "-o", form)
+    assert result.exit_code == 1
+    assert "HW-101" in result.stdout
+    assert shown(result.stdout) == result.stdout
 
 
 def test_every_command_that_shows_a_node_is_covered() -> None:

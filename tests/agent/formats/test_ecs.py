@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.formats.ecs import encode, timestamp, to_ecs
+from agent.formats.ecs import encode, to_ecs
+from agent.formats.instant import timestamp
 from agent.incidents import Incidents, Phase
 from agent.report import Alert, AlertBuilder
+from agent.text import visible
 from collectors.events import SweepDone
 from collectors.facts import (
     NAMESPACE_KINDS,
@@ -170,6 +172,19 @@ def test_renders_a_drift_whole() -> None:
     assert [each["name"] for each in own["ancestors"]] == ["sleep", "containerd-shim"]
     assert own["repeats"] == 2
     assert own["raw"] == []
+
+
+@pytest.mark.parametrize("why", ["/proc/7/status: \ud800", "\x1b[2J"])
+def test_a_missing_fact_whose_reason_is_no_text_hides_nothing(why: str) -> None:
+    """Reasons hold paths, and a path may be anything: a lone surrogate stopped the whole alert once."""
+    unknown: dict[str, Any] = dict.fromkeys(
+        ("root", "cwd", "uids", "gids", "capabilities", "seccomp", "lsm_label"), Unknown(why)
+    )
+    read = document(alerts.alert(build.process(confinement=build.confinement(**unknown))))
+    vector = read["hullwatch"]["confinement"]["observed"]
+    assert vector["capabilities_unknown"] == visible(why)
+    assert vector["root"] == f"unknown: {visible(why)}"
+    assert "capabilities" not in vector
 
 
 def test_renders_an_exposure_without_process_and_vectors() -> None:

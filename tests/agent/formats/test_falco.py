@@ -68,6 +68,6 @@ def test_takes_an_image_apart(image: str, parts: tuple[str, str | None]) -> None
 
 @pytest.mark.parametrize("at_ns", [0, 1, 1_763_700_000_123_456_789, 253_402_300_799_999_999_999])
 def test_reads_the_times_that_the_native_format_writes(at_ns: int) -> None:
-    from agent.formats.ecs import timestamp
+    from agent.formats.instant import timestamp
 
     assert epoch_ns(timestamp(at_ns)) == at_ns

@@ -4,6 +4,7 @@ import array
 import os
 import socket
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from agent.formats.catalog import FORMATS
 from agent.sinks.journald import JournaldSink, entry
 from detectors.base import Severity
 from tests.agent import alerts
+from tests.support import journald
+
+needs_journald = pytest.mark.skipif((why := journald.missing()) is not None, reason=str(why))
 
 
 @pytest.fixture
@@ -90,3 +94,48 @@ def test_says_that_the_journal_is_away_and_finds_it_again(tmp_path: Path) -> Non
         sink.send((alerts.stored(),))
         assert parse(journal.recv(1 << 20))["HULLWATCH_RULE_ID"] == b"HW-101"
     sink.close()
+
+
+# Debian's journald ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="hw-") as directory:
+        yield Path(directory)
+
+
+@needs_journald
+def test_journald_keeps_every_alert_with_its_fields(place: Path) -> None:
+    alert = alerts.stored_whole()
+    large = alerts.stored(3, document=b'"' + b"x" * 700_000 + b'"')
+    hostile = alerts.stored(4, container_id="x\nPRIORITY=0")
+    with journald.Journald(place) as journal:
+        sink = JournaldSink(str(journal.socket), FORMATS["ecs"])
+        sink.send((alert, alerts.stored(2, Severity.INFO), large, hostile))
+        first, second, third, fourth = journal.entries(4)
+        sink.close()
+    assert first["MESSAGE"].startswith("Container web-1 (debian:12), process nsenter")
+    assert first["HULLWATCH_ALERT"].encode() == alert.document
+    assert first["CONTAINER_ID_FULL"] == alert.container_id
+    assert (first["PRIORITY"], second["PRIORITY"]) == ("2", "6")
+    assert first["_TRANSPORT"] == "journal"
+    assert first["_PID"] == str(os.getpid())
+    assert third["HULLWATCH_ALERT"].encode() == large.document
+    assert (fourth["PRIORITY"], fourth["CONTAINER_ID_FULL"]) == ("3", "x\nPRIORITY=0")
+
+
+@needs_journald
+def test_goes_on_with_a_journald_that_was_restarted(place: Path) -> None:
+    with journald.Journald(place) as journal:
+        sink = JournaldSink(str(journal.socket), FORMATS["ecs"])
+        sink.send((alerts.stored(1),))
+        journal.entries(1)
+    with pytest.raises(SinkError, match=r"^journald: "):
+        sink.send((alerts.stored(2),))
+    with journald.Journald(place) as journal:
+        sink.send((alerts.stored(2),))
+        ids = [each["HULLWATCH_EVENT_ID"] for each in journal.entries(2)]
+    sink.close()
+    assert ids == [alerts.stored(1).id, alerts.stored(2).id]
