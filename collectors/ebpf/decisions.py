@@ -38,13 +38,17 @@ class Decisions:
         self._settings_lock = threading.Lock()
         self._marking = threading.Lock()
 
-    def judge(self, record: TaskRecord, tracked: Tracked, parent: ProcessKey | None) -> None:
+    def judge(
+        self, record: TaskRecord, tracked: Tracked, parent: ProcessKey | None, *, is_sent_in: bool = False
+    ) -> None:
         """Tell the kernel what a task is, so that it need not ask again, and whose mark its children inherit."""
         header, vector = record.header, record.vector
         session = scope = 0
         with self._marking:
             if tracked.container_id is not None:
-                entered, is_new = self.memberships.enter(tracked.key, tracked.container_id, parent)
+                entered, is_new = self.memberships.enter(
+                    tracked.key, tracked.container_id, parent, is_sent_in=is_sent_in
+                )
                 session, scope = entered.number, entered.scope
                 if is_new:
                     self._judge_host_files_anew()

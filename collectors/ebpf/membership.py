@@ -48,11 +48,16 @@ class Memberships:
         """The session of a mark."""
         return self._sessions.get(number)
 
-    def enter(self, key: ProcessKey, container_id: str, parent: ProcessKey | None) -> tuple[Session, bool]:
-        """The session of a task of a container: its parent's, or a new one; and whether the container is new."""
+    def enter(
+        self, key: ProcessKey, container_id: str, parent: ProcessKey | None, *, is_sent_in: bool = False
+    ) -> tuple[Session, bool]:
+        """The session of a task of a container: its parent's, or a new one; and whether the container is new.
+
+        A task that is sent in begins one of its own, whatever it had: that was the runtime's on its way in.
+        """
         with self._lock:
-            known = self._of_task.get(key)
-            if known is None and parent is not None:
+            known = None if is_sent_in else self._of_task.get(key)
+            if known is None and parent is not None and not is_sent_in:
                 known = self._of_task.get(parent)
                 if known is not None and known.container_id != container_id:
                     known = None

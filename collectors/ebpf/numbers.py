@@ -9,7 +9,7 @@ Concurrency: learned by the sweep's thread, read by any. Bounded: a full table i
 
 from __future__ import annotations
 
-from collectors.facts import FileId
+from collectors.facts import Executable, FileId, Place, Process, Unknown
 
 MAX_FILES = 8192
 
@@ -26,6 +26,20 @@ class FileNumbers:
         """As stat(2) shows it; the same numbers where nothing else is known."""
         return self._shown.get(file, file)
 
+    def learn(self, told: Process, shown: Process) -> None:
+        """The same task as the kernel told it, with the numbers of inodes, and as /proc showed it a moment later."""
+        if told.key != shown.key:
+            return
+        pairs = [
+            (told.confinement.root, shown.confinement.root),
+            (told.confinement.cwd, shown.confinement.cwd),
+        ]
+        if told.image_mark == shown.image_mark:  # it has executed nothing else since
+            pairs.append((_place(told.executable), _place(shown.executable)))
+        for ours, theirs in pairs:
+            if isinstance(ours, Place) and isinstance(theirs, Place) and ours.mnt_id == theirs.mnt_id:
+                self.compare(ours.file, theirs.file)
+
     def compare(self, inode: FileId, shown: FileId) -> None:
         """A task held ``inode`` when the kernel told, and ``shown`` when /proc was read a moment later."""
         known = self._shown.get(inode)
@@ -40,3 +54,7 @@ class FileNumbers:
             if len(self._doubted) >= self._limit:
                 self._doubted.clear()
             self._doubted[inode] = shown
+
+
+def _place(executable: Executable | Unknown) -> Place | Unknown:
+    return executable.place if isinstance(executable, Executable) else executable

@@ -62,7 +62,7 @@ from collectors.events import (
     Seen,
     TroubleKind,
 )
-from collectors.facts import Executable, HostBaseline, Place, Process, ProcessKey, Unknown
+from collectors.facts import HostBaseline, Process, ProcessKey, Unknown
 from collectors.observer import Observer, Tracked
 from collectors.wakeup import WakeUp
 
@@ -236,29 +236,22 @@ class EbpfSource:
         self._emit(AgentTrouble(time.time_ns(), TroubleKind.SENSOR_LOST, SOURCE, why))
         self._request_sweep()
 
-    def judge(self, record: TaskRecord, tracked: Tracked) -> None:
+    def judge(self, record: TaskRecord, tracked: Tracked, *, is_sent_in: bool = False) -> None:
         """Tell the kernel what a task is."""
+        parent = self._parent(record)
+        self.decisions.judge(record, tracked, parent.key if parent is not None else None, is_sent_in=is_sent_in)
+
+    def _parent(self, record: TaskRecord) -> Tracked | None:
+        """The task's parent, or the leader of a thread."""
         header = record.header
-        parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
-        self.decisions.judge(record, tracked, parent.key if parent is not None else None)
+        return self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
 
     def learn(self, record: TaskRecord, process: Process) -> None:
         """Compare what the kernel sent with what /proc shows of the same task: which hierarchies, numbers of files."""
         self.names.lay_out(process.confinement.cgroups)
         if process.key.pid == os.getpid():
             self.names.stand_at(record.cgroups, process.confinement.cgroups)
-        shown = as_process(record, 0, self._naming._replace(file=lambda file: file))
-        if process.key != shown.key:
-            return
-        pairs = [
-            (shown.confinement.root, process.confinement.root),
-            (shown.confinement.cwd, process.confinement.cwd),
-        ]
-        if process.image_mark == shown.image_mark:  # it has executed nothing else since
-            pairs.append((_place(shown.executable), _place(process.executable)))
-        for ours, theirs in pairs:
-            if isinstance(ours, Place) and isinstance(theirs, Place) and ours.mnt_id == theirs.mnt_id:
-                self._files.compare(ours.file, theirs.file)
+        self._files.learn(as_process(record, 0, self._naming._replace(file=lambda file: file)), process)
 
     # Records --------------------------------------------------------------------------------------------------------
 
@@ -320,9 +313,22 @@ class EbpfSource:
             return None
         if header.flags & FLAG_CANDIDATE or not header.session:
             self.judge(record, tracked)
+        elif header.kind == KIND_EXEC and self._was_sent_in(record, tracked):
+            self.judge(record, tracked, is_sent_in=True)
+            self.end_session(header.session, at_ns)
         if header.kind == KIND_EXEC and tracked.told is not None:
             self.decisions.know_file(record, tracked.told, tracked.container_id)
         return tracked
+
+    def _was_sent_in(self, record: TaskRecord, tracked: Tracked) -> bool:
+        """A sweep met a runtime's process at work and made it the root of a session; this is whom it has sent in.
+
+        The runtime's process has ended, or will soon: nobody descends from it who is the container's.
+        """
+        session = self.decisions.memberships.session(record.header.session)
+        parent = self._parent(record)
+        is_outside = parent is None or parent.container_id != tracked.container_id
+        return session is not None and session.root != tracked.key and is_outside
 
     def _event(self, record: TaskRecord) -> Callable[[int, Process], ProcessEvent]:
         """The event that a record is, but for time and process."""
@@ -356,7 +362,7 @@ class EbpfSource:
             self.counters.strangers += 1
             return
         self.decisions.memberships.remember(key, header.session)
-        parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
+        parent = self._parent(record)
         if parent is None or parent.container_id != session.container_id:
             self.counters.introduced += 1
             self._observer.inherited(session.root, key, session.container_id, at_ns)
@@ -388,7 +394,3 @@ class EbpfSource:
         self.decisions.begin_naming()
         for cgroup, path in decode_cgroup_rows(self._object.read_iterator("each_cgroup")):
             self.names.made(cgroup, path)
-
-
-def _place(executable: Executable | Unknown) -> Place | Unknown:
-    return executable.place if isinstance(executable, Executable) else executable

@@ -20,6 +20,18 @@ def test_what_comes_in_from_outside_begins_a_session_of_the_same_scope() -> None
     assert not is_new_container
 
 
+def test_whom_a_runtime_sends_in_does_not_keep_the_runtimes_own_session() -> None:
+    memberships = Memberships()
+    runtimes, _ = memberships.enter(ROOT, "a", None)
+    memberships.remember(CHILD, runtimes.number)
+    session, is_new_container = memberships.enter(CHILD, "a", None, is_sent_in=True)
+    assert session.root == CHILD
+    assert not is_new_container
+    assert memberships.ended(ROOT) is runtimes
+    assert memberships.forget(runtimes.number) == ROOT
+    assert memberships.enter(OTHER, "a", CHILD) == (session, False)
+
+
 def test_the_root_of_a_session_is_told_when_the_session_is_over() -> None:
     memberships = Memberships()
     session, _ = memberships.enter(ROOT, "a", None)
