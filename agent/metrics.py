@@ -19,6 +19,7 @@ from agent.pipeline import DetectorCounts
 from agent.snapshot import ProcessReading, Snapshot
 from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceState
+from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from detectors.base import Severity
 
 OTHER = "other"
@@ -48,11 +49,12 @@ def collect(snapshot: Snapshot) -> Iterator[Sample]:
     """The samples of a scrape; those of one metric follow one another."""
     yield from _agent(snapshot)
     yield from _sources(snapshot)
-    if snapshot.connector is not None:
-        yield from _connector(snapshot.connector)
+    yield from _sensor_errors(snapshot)
     yield from _sensor_records(snapshot)
     yield from _events(snapshot)
     yield from _containers(snapshot)
+    if snapshot.pods is not None:
+        yield from _pods(snapshot.pods)
     yield from _sweeps_and_tables(snapshot)
     yield from _detectors(snapshot.detectors)
     yield from _alerts(snapshot)
@@ -95,11 +97,20 @@ def _sources(snapshot: Snapshot) -> Iterator[Sample]:
         yield from (Sample(catalog.SOURCE_FAILURES, count, (name, error)) for error, count in by_class)
 
 
-def _connector(counters: ConnectorCounters) -> Iterator[Sample]:
+def _sensor_errors(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.connector is not None:
+        yield from _connector_errors(snapshot.connector)
+    if snapshot.pods is not None:
+        yield Sample(catalog.SENSOR_ERRORS, snapshot.pods.odd_answers, ("kubernetes", "odd_answer"))
+        yield Sample(catalog.SENSOR_ERRORS, snapshot.pods.strangers, ("kubernetes", "other_node"))
+    if snapshot.connector is not None:
+        yield Sample(catalog.SENSOR_OVERRUNS, snapshot.connector.overruns, ("netlink",))
+
+
+def _connector_errors(counters: ConnectorCounters) -> Iterator[Sample]:
     own = (("malformed", counters.malformed), ("stranger", counters.strangers), ("reopened", counters.reopened))
     for error, count in _summed((*own, *_pairs(counters.failed))):
         yield Sample(catalog.SENSOR_ERRORS, count, ("netlink", error))
-    yield Sample(catalog.SENSOR_OVERRUNS, counters.overruns, ("netlink",))
 
 
 def _sensor_records(snapshot: Snapshot) -> Iterator[Sample]:
@@ -114,6 +125,9 @@ def _sensor_records(snapshot: Snapshot) -> Iterator[Sample]:
     yield Sample(catalog.SENSOR_RECORDS, snapshot.measured.sweeps.looked_at, ("sweep", "processes"))
     if snapshot.docker is not None:
         yield Sample(catalog.SENSOR_RECORDS, snapshot.docker.merged, ("docker", "merged"))
+    if snapshot.pods is not None:
+        yield Sample(catalog.SENSOR_RECORDS, snapshot.pods.changes, ("kubernetes", "changes"))
+        yield Sample(catalog.SENSOR_RECORDS, snapshot.pods.merged, ("kubernetes", "merged"))
     if watch is not None:
         yield Sample(catalog.MOUNT_NAMESPACES, watch.watched)
 
@@ -136,6 +150,17 @@ def _containers(snapshot: Snapshot) -> Iterator[Sample]:
     if docker is not None:
         yield from (Sample(catalog.DOCKER_STATE, int(each is docker.state), (each.value,)) for each in SourceState)
         yield Sample(catalog.DOCKER_FAILURES, docker.failures)
+
+
+def _pods(pods: PodSourceStatus) -> Iterator[Sample]:
+    yield from (Sample(catalog.KUBERNETES_STATE, int(each is pods.state), (each.value,)) for each in PodSourceState)
+    yield Sample(catalog.KUBERNETES_REQUESTS, pods.lists, ("list",))
+    yield Sample(catalog.KUBERNETES_REQUESTS, pods.watches, ("watch",))
+    yield Sample(catalog.KUBERNETES_RELISTS, pods.relists)
+    yield from (Sample(catalog.KUBERNETES_FAILURES, count, (error,)) for error, count in _pairs(pods.failures))
+    yield Sample(catalog.KUBERNETES_PODS, pods.pods)
+    if pods.contact_ns is not None:
+        yield Sample(catalog.KUBERNETES_LAST_CONTACT, pods.contact_ns / 1e9)
 
 
 def _sweeps_and_tables(snapshot: Snapshot) -> Iterator[Sample]:

@@ -15,6 +15,7 @@ from agent.policy import ExceptionState
 from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceStatus
 from collectors.containers.registry import RegistryCounters
+from collectors.kubernetes.watch import PodSourceStatus
 from collectors.mountwatch import Counters as MountWatchCounters
 
 
@@ -72,6 +73,7 @@ class Snapshot:
     mount_watch: MountWatchCounters | None
     registry: RegistryCounters
     docker: SourceStatus | None
+    pods: PodSourceStatus | None
     queue_events: int
     queue_limit: int
     queue_dropped: int

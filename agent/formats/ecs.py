@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from agent import describe
+from agent.formats.kubernetes_fields import kubernetes_fields, workload_kind
 from agent.report import Alert, HostFacts
 from agent.text import arguments, clipped, raw_base64, to_text, valid, visible_json
 from collectors.facts import (
@@ -103,6 +104,7 @@ def _document(alert: Alert) -> Record:
             "process": _process(alert),
             "container": _container(alert),
             "orchestrator": _orchestrator(alert.container),
+            "kubernetes": kubernetes_fields(alert.container),
             "host": _host(_Same((alert.host, alert.node))),
             "agent": {
                 "type": "hullwatch",
@@ -250,7 +252,12 @@ def _orchestrator(container: Container | None) -> Record | None:
     return {
         "type": "kubernetes",
         "namespace": _text(pod.namespace),
-        "resource": {"type": "pod", "name": _text(pod.name), "id": _text(pod.uid)},
+        "resource": {
+            "type": "pod",
+            "name": _text(pod.name),
+            "id": _text(pod.uid),
+            "parent": {"type": workload_kind(container)},
+        },
     }
 
 

@@ -39,6 +39,14 @@ _ATTRIBUTES = {
     "orchestrator.namespace": "k8s.namespace.name",
     "orchestrator.resource.name": "k8s.pod.name",
     "orchestrator.resource.id": "k8s.pod.uid",
+    "kubernetes.container.name": "k8s.container.name",
+    "kubernetes.node.name": "k8s.node.name",
+    "kubernetes.deployment.name": "k8s.deployment.name",
+    "kubernetes.replicaset.name": "k8s.replicaset.name",
+    "kubernetes.statefulset.name": "k8s.statefulset.name",
+    "kubernetes.daemonset.name": "k8s.daemonset.name",
+    "kubernetes.job.name": "k8s.job.name",
+    "kubernetes.cronjob.name": "k8s.cronjob.name",
     "process.name": "process.executable.name",
     "process.executable": "process.executable.path",
     "process.args": "process.command_args",
@@ -55,11 +63,11 @@ _ATTRIBUTES = {
 _LEFT_OUT = frozenset(
     {
         "@timestamp", "ecs.version", "message", "log.level", "event.kind", "event.created", "orchestrator.type",
-        "orchestrator.resource.type",
+        "orchestrator.resource.type", "kubernetes.namespace", "kubernetes.pod.name", "kubernetes.pod.uid",
     }
 )  # fmt: skip
 _PARTS_ELSEWHERE = frozenset({"hullwatch", "host", "agent"})
-_LABEL = "container.labels."
+_LABELS = (("container.labels.", "container.label."), ("kubernetes.labels.", "k8s.pod.label."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +123,8 @@ def _attributes(document: Record) -> Iterator[tuple[str, Any]]:
     for path, value in _leaves({key: each for key, each in document.items() if key not in _PARTS_ELSEWHERE}, ""):
         if path in _LEFT_OUT:
             continue
-        if path.startswith(_LABEL):
-            yield f"container.label.{path.removeprefix(_LABEL)}", value
-        else:
-            yield _ATTRIBUTES.get(path, path), value
+        prefix, instead = next((each for each in _LABELS if path.startswith(each[0])), ("", ""))
+        yield (instead + path.removeprefix(prefix) if prefix else _ATTRIBUTES.get(path, path)), value
     for key, value in document["hullwatch"].items():
         if isinstance(value, dict) and set(value) == {"id"}:
             yield f"hullwatch.{key}.id", value["id"]

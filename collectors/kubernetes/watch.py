@@ -27,6 +27,7 @@ from collectors.kubernetes.answers import Change, ChangeKind, Refusal, parse_eve
 from collectors.kubernetes.plan import SPREAD_SECONDS, List, Wait, Watch, WatchPlan
 from collectors.pod_facts import PodSeen
 
+STATUSES = frozenset({400, 401, 403, 404, 410, 429, 500, 502, 503, 504})  # counted each by itself
 GONE = 410  # HTTP's word for a version that the server no longer remembers
 MAX_ODD_IN_A_ROW = 16
 
@@ -54,7 +55,7 @@ class PodSourceStatus:
     odd_answers: int = 0
     strangers: int = 0  # pods of other nodes
     contact_ns: int | None = None
-    failures: dict[str, int] = field(default_factory=dict)  # by kind of error; HTTP errors as http_NNN
+    failures: dict[str, int] = field(default_factory=dict)  # by kind of error; HTTP errors as http_NNN, http_other
 
     @property
     def relists(self) -> int:
@@ -219,13 +220,13 @@ class PodWatch:
             self._emit(ContainerSeen(self._clock_ns(), container))
 
     def _refused(self, refusal: Refusal) -> None:
-        self._fail(f"http_{refusal.code}", f"the server ended the watch: {refusal.code}", refusal)
+        self._fail(_kind(refusal.code), f"the server ended the watch: {refusal.code}", refusal)
 
     def _failed(self, error: CollectorError) -> None:
         status = getattr(error, "status", None)
         retry = getattr(error, "retry_after_seconds", None)
         refusal = Refusal(status or 0, retry)
-        self._fail(f"http_{status}" if status else error.kind, f"{error.source}: {error.detail}", refusal)
+        self._fail(_kind(status) if status else error.kind, f"{error.source}: {error.detail}", refusal)
 
     def _fail(self, kind: str, why: str, refusal: Refusal | None) -> None:
         self._count(kind)
@@ -270,3 +271,7 @@ class PodWatch:
         self._status = replace(old, state=state, why=why)
         if self._on_change is not None:
             self._on_change(self._status)
+
+
+def _kind(status: int) -> str:
+    return f"http_{status}" if status in STATUSES else "http_other"

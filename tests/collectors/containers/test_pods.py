@@ -139,10 +139,9 @@ def test_the_kubelet_does_not_know_a_pod_that_has_no_directory_at_the_second_loo
     pods = table()
     pods.learn(kubelet(UID), [UID, OTHER])
     assert has(pods, OTHER) == Unknown("not_read: the kubelet's directory was not looked at since")
-    assert pods.is_unsure
+    assert pods.is_unsure is True
     pods.learn(kubelet(UID), [UID, OTHER])
     assert has(pods, OTHER) is False
-    assert not pods.is_unsure
     pods.learn(kubelet(UID, OTHER), [UID, OTHER])
     assert has(pods, OTHER) is True
 
