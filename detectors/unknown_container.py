@@ -101,8 +101,8 @@ DETECTOR = Detector(
         ),
         "Containers inside a container: the outermost is the owner, and that one is known.",
         (
-            "Static pods: the kubelet keeps their directory under the hash of their manifest, which is their uid in the "
-            "cgroup as well."
+            "Static pods: the kubelet keeps their directory under the hash of their manifest, which is the "
+            "uid in their cgroup's path."
         ),
         "A kubelet's directory elsewhere, or of another cluster: it names no pod that runs here, and is not believed.",
         "kubeadm reset while containers still run: it removes the kubelet's directory; expect it with maintenance.",

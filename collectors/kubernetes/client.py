@@ -1,8 +1,8 @@
 """The Kubernetes API through the official client's connection, raw: bytes of a list, lines of a watch.
 
 The client's configuration, TLS and connection pool are used, and neither its API classes nor its models: those cost
-21 MB of memory to import and several times the time of a pod's decoding (docs/adr/0018). Import this module where it
-is first needed: the client costs 31 MB.
+21 MB of memory more and several times the time of a pod's decoding (docs/adr/0018). Import this module where it is
+first needed: the client costs 21 MB on top of the agent.
 
 Every answer is bounded in size and time, one that comes a byte at a time included. The token is read anew for each
 request: the kubelet replaces it within the hour. Redirects are not followed: a token goes to no other host.

@@ -56,6 +56,7 @@ class WatchPlan:
 
     def __init__(self, uniform: Uniform, *, spread_seconds: float = SPREAD_SECONDS) -> None:
         self._uniform = uniform
+        self._spread_seconds = spread_seconds
         self._pause = uniform(0.0, spread_seconds)
         self._version: str | None = None
         self._failures = 0
@@ -78,6 +79,7 @@ class WatchPlan:
     def listed(self, version: str) -> None:
         """A list succeeded; the watch goes on from here."""
         self._version = version
+        self._failures = 0
 
     def progressed(self, version: str) -> None:
         """The watch has come as far as that, also if it fails later."""
@@ -102,7 +104,13 @@ class WatchPlan:
         self._pause = least + self._uniform(0.0, bound)
 
     def expired(self) -> None:
-        """The version is too old for the server (410): list again, after a wait, since many are told so at once."""
+        """The version is too old for the server (410): list again, after a wait as at the start.
+
+        The server is well, but tells many so at once.
+        """
         self._version = None
         self._expired += 1
-        self.failed(None)
+        if self._expired > 1:
+            self.failed(None)
+        else:
+            self._pause = self._uniform(0.0, self._spread_seconds)

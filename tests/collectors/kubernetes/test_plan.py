@@ -102,12 +102,14 @@ def test_an_absurd_retry_after_is_bounded() -> None:
 def test_lists_again_when_its_version_is_forgotten_and_from_the_store_when_that_did_not_help() -> None:
     plan = started()
     plan.listed("1001")
+    plan.failed(None)
+    pause(plan)
     plan.expired()
-    assert pause(plan) == 10.0
+    assert pause(plan) == 30.0
     assert plan.next() == List("0")
     plan.listed("900")
     plan.expired()
-    pause(plan)
+    assert pause(plan) == 10.0
     assert plan.next() == List("")
     plan.listed("2000")
     plan.progressed("2001")
