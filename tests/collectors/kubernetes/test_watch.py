@@ -462,3 +462,23 @@ def test_tells_each_change_of_its_state_once(server: ApiServer, start: Start) ->
         (PodSourceState.FAILING, "Kubernetes API: answered 500"),
         (PodSourceState.CONNECTED, ""),
     ]
+
+
+def test_a_client_that_cannot_be_imported_is_a_failure_and_no_end(tmp_path: Path) -> None:
+    def connect() -> PodsClient:
+        raise ModuleNotFoundError("No module named 'kubernetes'")
+
+    roots = Roots(proc=str(tmp_path), sys=str(tmp_path), host=str(tmp_path))
+    registry = ContainerRegistry(roots, clock_ns=time.time_ns)
+    watch = PodWatch(
+        registry, lambda _: None, connect, "node-1", clock_ns=time.time_ns, spread_seconds=0.0, uniform=hasty
+    )
+    thread = threading.Thread(target=watch.run, daemon=True)
+    thread.start()
+    ends = time.monotonic() + 10
+    while watch.status.failures.get("import", 0) < 2:
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+    watch.stop()
+    thread.join(5)
+    assert not thread.is_alive()
