@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 from collectors.kubernetes.plan import (
     FIRST_PAUSE_SECONDS,
@@ -129,3 +130,20 @@ def test_the_windows_of_many_agents_end_at_different_times() -> None:
     assert len(windows) > 100
     assert min(windows) >= 300
     assert max(windows) <= 600
+
+
+def worst_second(times: list[float]) -> int:
+    return max(Counter(int(at) for at in times).values())
+
+
+def test_five_thousand_agents_that_start_at_once_do_not_ask_at_once() -> None:
+    plans = [WatchPlan(chance(seed), spread_seconds=30.0) for seed in range(5000)]
+    started_at = [pause(plan) for plan in plans]
+    assert worst_second(started_at) < 1.4 * 5000 / 30
+    for plan in plans:
+        plan.listed("1")
+        plan.watched(30.0, 600)
+    assert worst_second([pause(plan) for plan in plans]) < 1.2 * 5000 / 10
+    for plan in plans:
+        plan.expired()
+    assert worst_second([pause(plan) for plan in plans]) < 1.4 * 5000 / 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -101,6 +102,35 @@ def test_nonsense_in_a_watch_is_counted_and_what_follows_is_taken(server: ApiSer
     watching.until(lambda: watching.status.pods == 1)
     assert watching.status.odd_answers == 3
     assert watching.status.failures == {}
+
+
+def test_takes_a_list_that_is_packed(server: ApiServer, start: Start) -> None:
+    listed = json.dumps({"metadata": {"resourceVersion": "1000"}, "items": [pod()] * 50}).encode()
+    server.fail(Fault("list", body=gzip.compress(listed), headers={"Content-Encoding": "gzip"}))
+    watching = start(server.url)
+    watching.until(lambda: watching.status.pods == 1)
+    assert watching.status.lists == 1
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_list_that_is_too_large_is_not_taken_whole(
+    server: ApiServer, start: Start, monkeypatch: pytest.MonkeyPatch, *, is_packed: bool
+) -> None:
+    monkeypatch.setattr("collectors.kubernetes.client.MAX_LIST_BYTES", 1 << 20)
+    body = b" " * (32 << 20)
+    headers = {"Content-Encoding": "gzip"} if is_packed else {}
+    server.fail(Fault("list", body=gzip.compress(body) if is_packed else body, headers=headers))
+    watching = start(server.url)
+    watching.until(lambda: watching.status.failures)
+    assert watching.status.failures == {"too_large": 1}
+    watching.until(lambda: watching.status.lists == 1)
+
+
+def test_a_list_that_is_badly_packed_is_not_taken(server: ApiServer, start: Start) -> None:
+    server.fail(Fault("list", body=b"no gzip at all", headers={"Content-Encoding": "gzip"}))
+    watching = start(server.url)
+    watching.until(lambda: watching.status.lists == 1)
+    assert watching.status.failures == {"unreachable": 1}
 
 
 def test_a_watch_of_nothing_but_nonsense_is_left(server: ApiServer, start: Start) -> None:
