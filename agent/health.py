@@ -128,7 +128,7 @@ class Vitals:
     configured_sensor: str
     sources_up: Mapping[str, bool]
     docker_trouble: str | None  # None: it does what is expected of it
-    pods_trouble: str | None  # likewise, of the Kubernetes API
+    pods_trouble: str | None = None  # likewise, of the Kubernetes API
     is_endpoint_missing: bool
     outbox: OutboxStatus | None
     sinks: tuple[SinkStatus, ...]

@@ -73,7 +73,7 @@ class Snapshot:
     mount_watch: MountWatchCounters | None
     registry: RegistryCounters
     docker: SourceStatus | None
-    pods: PodSourceStatus | None
+    pods: PodSourceStatus | None = None
     queue_events: int
     queue_limit: int
     queue_dropped: int

@@ -132,6 +132,24 @@ def test_does_not_read_again_what_did_not_change(node: Node, monkeypatch: pytest
     node.look(AGAIN_NS / SECOND)
 
 
+def test_a_directory_that_somebody_fills_and_changes_is_read_seldom(node: Node) -> None:
+    node.mkdir("var/log/pods")
+    for number in range(3000):
+        (node.host / f"var/log/pods/a_b_{number:08x}-2222-4333-8444-555555555555").touch()
+    node.notice()
+    changes = 0
+    before = node.container()
+    for second in range(6):
+        os.utime(node.host / "var/log/pods", ns=(second, second))
+        if second == 1:
+            (node.host / f"var/log/pods/shop_cart_{UID}").touch()
+        node.look()
+        changes += node.container() != before
+        before = node.container()
+        assert (before.pod is not None) is (second >= 3)  # three seconds for three thousand names
+    assert changes == 1
+
+
 def test_takes_the_directories_that_the_kubelet_says(node: Node) -> None:
     node.notice()
     node.mkdir(f"data/kubelet/pods/{UID}")
