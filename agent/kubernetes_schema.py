@@ -22,12 +22,15 @@ NodeName = Annotated[
 
 
 class KubernetesApiConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Labels, owners and service accounts of pods, from the API server; names come from the bundles in any case.
+    """Labels, owners and service accounts of pods, from the API server; names come from the bundles in any case."""
 
-    One list and one watch of this node's pods. RBAC: `list` and `watch` on `pods`.
-    """
-
-    enabled: Annotated[bool, Meta(description="Whether the API server is asked at all.")] = False
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Whether the API server is asked at all: one list and one watch of this node's pods. RBAC: "
+            "`list` and `watch` on `pods`."
+        ),
+    ] = False
     node_name: Annotated[
         NodeName | None,
         Meta(description="The node's name in the cluster; by default what `NODE_NAME` (downward API) holds."),

@@ -5,7 +5,7 @@ hooks (CRI ``Exec`` and ``ExecSync``). What both leave behind is a process sent 
 never a probe's. So a process without one is told for a probe where it runs exactly what the pod declares as one, and
 that only the API server says. An ephemeral container is a container of its own: the API server names it, and one with
 a target joins the process namespace of another container of its pod, which nothing else in Kubernetes does
-(``NamespaceMode_TARGET``, ``pkg/kubelet/kuberuntime/util/util.go``).
+(``NamespaceMode_TARGET`` in ``pkg/kubelet/kuberuntime/kuberuntime_container_linux.go``).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A Deployment names its ReplicaSets ``NAME-HASH`` and puts HASH on their pods as the label ``pod-template-hash``
 (kubernetes/kubernetes ``pkg/controller/deployment/sync.go``): cutting that off is exact. A CronJob names its Jobs
-``NAME-MINUTES``, the scheduled time in minutes since the epoch, in seconds before 1.21
-(``pkg/controller/cronjob/utils.go``, ``getJobName``). Anybody may name a Job so, hence the number must also be a
-time at or before the pod's creation, and no more than a day before. See docs/adr/0018.
+``NAME-MINUTES``, the scheduled time in minutes since the epoch, in seconds before 1.21 (``getJobName`` in
+``pkg/controller/cronjob/cronjob_controllerv2.go``). Anybody may name a Job so, hence the number must also be a time at
+or before the pod's creation, and no more than a day before. See docs/adr/0018.
 """
 
 from __future__ import annotations
