@@ -5,6 +5,7 @@ The engine is Docker with a cgroup as the kubelet names it; the API server speak
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.live
 KNOWN = "11111111-2222-4333-8444-555555555555"
 HIDDEN = "99999999-2222-4333-8444-555555555555"
 GRACE_SECONDS = 30.0
+CONNECT_SECONDS = 30.0
 
 
 @dataclass
@@ -52,6 +54,14 @@ def remove_cgroups(name: str) -> None:
     for top in (hierarchies / name, *(each / name for each in hierarchies.iterdir() if each.is_dir())):
         for directory, _, _ in os.walk(top, topdown=False):
             Path(directory).rmdir()
+
+
+def wait_until_connected(agent: RunningAgent) -> None:
+    """An alert waits for nothing: until the first list is there it is raised without labels."""
+    ends = time.monotonic() + CONNECT_SECONDS
+    while not any(each.get("event") == "kubernetes_api" and each["state"] == "connected" for each in agent.log):
+        assert time.monotonic() < ends, agent.log[-5:]
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -82,6 +92,7 @@ def cluster(request: pytest.FixtureRequest, stage: Stage, tmp_path: Path) -> Ite
         agent = RunningAgent((running_agent.find_command(), "run", "--config", str(config)), request.param)
         try:
             agent.wait_until_ready()
+            wait_until_connected(agent)
             yield Cluster(agent, server, stage, f"/{parent}", stack)
         finally:
             problems = agent.stop() + misfits(agent)
