@@ -10,6 +10,7 @@ from agent.errors import ConfigError
 from agent.kubernetes_schema import KubernetesApiConfig
 from collectors.containers.registry import ContainerRegistry
 from collectors.events import Event
+from collectors.importing import IMPORTING
 from collectors.kubernetes.watch import PodsApi, PodSourceStatus, PodWatch
 
 NODE_NAME = "NODE_NAME"
@@ -36,7 +37,8 @@ def new_pod_watch(
         raise ConfigError("", None, "kubernetes.server", "is not set, and the agent runs in no cluster")
 
     def connect() -> PodsApi:
-        from collectors.kubernetes.client import PodsClient
+        with IMPORTING:
+            from collectors.kubernetes.client import PodsClient
 
         return PodsClient(server, node, config.token_file, config.ca_file)
 
