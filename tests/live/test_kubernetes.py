@@ -17,7 +17,7 @@ from tests.live.conftest import TIERS, misfits
 from tests.support import running_agent
 from tests.support.api_server import ApiServer, pod
 from tests.support.certificates import make_certificates
-from tests.support.engine import wait_until_gone
+from tests.support.engine import Container, wait_until_gone
 from tests.support.running_agent import RunningAgent
 from tests.support.stage import Stage
 
@@ -41,11 +41,21 @@ class Cluster:
 
     def run(self, uid: str, *options: str) -> str:
         """A container in that pod; its id."""
+        return self.start("--cgroup-parent", f"{self.parent}/pod{uid}", *options).id
+
+    def start(self, *options: str) -> Container:
+        """A container with these options."""
         engine = self.stage.engine
-        made = engine.run("sleep", "60", options=("--cgroup-parent", f"{self.parent}/pod{uid}", *options))
+        made = engine.run("sleep", "60", options=options)
         self.stack.callback(wait_until_gone, made)
         self.stack.callback(engine.remove, made)
-        return made.id
+        return made
+
+    def enter(self, container: Container) -> str:
+        """Somebody comes in at a terminal; by which way, as HW-229 tells."""
+        self.stage.engine.execute(container, "sleep", "30", options=("-d", "-t"))
+        told = self.agent.wait_for("HW-229", container=container.id)
+        return str(told["hullwatch"]["evidence"]["entered_by"])
 
 
 def remove_cgroups(name: str) -> None:
@@ -128,3 +138,10 @@ def test_alerts_name_pod_workload_and_service_account(cluster: Cluster) -> None:
     assert not [
         each for each in agent.alerts if running_agent.rule(each) == "HW-115" and each["container"]["id"] in known
     ]
+
+
+@pytest.mark.parametrize("cluster", TIERS, indirect=True)
+def test_tells_by_which_way_somebody_came_in(cluster: Cluster) -> None:
+    in_pod = cluster.start("--cgroup-parent", f"{cluster.parent}/pod{KNOWN}")
+    assert cluster.enter(in_pod) == "pod_exec"
+    assert cluster.enter(cluster.start()) == "runtime_exec"
