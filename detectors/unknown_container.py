@@ -105,6 +105,7 @@ DETECTOR = Detector(
             "uid in their cgroup's path."
         ),
         "A kubelet's directory elsewhere, or of another cluster: it names no pod that runs here, and is not believed.",
+        "crictl runp by hand: wanted, and told all the same; the kubelet ends such pods by itself.",
         "kubeadm reset while containers still run: it removes the kubelet's directory; expect it with maintenance.",
     ),
     misses=(
