@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
+from agent.kubernetes_schema import KubernetesApiConfig
 from agent.metrics_schema import MetricsConfig
 from agent.output_schema import AnySinkConfig
 from agent.rules_schema import RuleConfig
@@ -229,6 +230,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ebpf: EbpfConfig = EbpfConfig()
     netlink: NetlinkConfig = NetlinkConfig()
     containers: ContainersConfig = ContainersConfig()
+    kubernetes: KubernetesApiConfig = KubernetesApiConfig()
     detectors: DetectorsConfig = DetectorsConfig()
     exceptions: Annotated[
         tuple[ExceptionConfig, ...],

@@ -217,5 +217,17 @@ def _tells_incidents(config: Config) -> bool:
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
     """The parts of the configuration that differ and are read at start only."""
-    parts = ("sensor", "sweep", "ebpf", "netlink", "containers", "state", "output", "metrics", "roots", "limits")
+    parts = (
+        "sensor",
+        "sweep",
+        "ebpf",
+        "netlink",
+        "containers",
+        "kubernetes",
+        "state",
+        "output",
+        "metrics",
+        "roots",
+        "limits",
+    )
     return [part for part in parts if getattr(old, part) != getattr(new, part)]

@@ -48,6 +48,7 @@ class Code(StrEnum):
     DETECTOR_FAILING = "detector_failing"
     BLIND = "blind"
     DOCKER_API_FAILING = "docker_api_failing"
+    KUBERNETES_API_FAILING = "kubernetes_api_failing"
     OUTBOX_FAILING = "outbox_failing"
     OUTBOX_DROPPING = "outbox_dropping"
     SINK_FAILING = "sink_failing"
@@ -128,6 +129,7 @@ class Vitals:
     configured_sensor: str
     sources_up: Mapping[str, bool]
     docker_trouble: str | None  # None: it does what is expected of it
+    pods_trouble: str | None = None  # likewise, of the Kubernetes API
     is_endpoint_missing: bool
     outbox: OutboxStatus | None
     sinks: tuple[SinkStatus, ...]
@@ -192,6 +194,9 @@ def _sensing(vitals: Vitals) -> Iterator[Reason]:
     if vitals.docker_trouble is not None:
         detail = f"the Docker API {vitals.docker_trouble}: names and labels may be missing"
         yield Reason(Code.DOCKER_API_FAILING, Status.DEGRADED, detail)
+    if vitals.pods_trouble is not None:
+        detail = f"the Kubernetes API {vitals.pods_trouble}: labels and owners of pods may be missing"
+        yield Reason(Code.KUBERNETES_API_FAILING, Status.DEGRADED, detail)
     if vitals.is_endpoint_missing:
         yield Reason(Code.ENDPOINT_UNAVAILABLE, Status.DEGRADED, "the metrics endpoint cannot listen: see the log")
 

@@ -16,9 +16,9 @@ from agent.exposition import Metric, Sample
 from agent.health import Code, OutboxStatus, SinkStatus, Status
 from agent.measurements import QUEUE_SOURCE
 from agent.pipeline import DetectorCounts
-from agent.snapshot import EbpfReading, ProcessReading, Snapshot
-from collectors.connector.source import Counters as ConnectorCounters
+from agent.snapshot import ProcessReading, Snapshot
 from collectors.containers.docker import SourceState
+from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from detectors.base import Severity
 
 OTHER = "other"
@@ -49,10 +49,12 @@ def collect(snapshot: Snapshot) -> Iterator[Sample]:
     """The samples of a scrape; those of one metric follow one another."""
     yield from _agent(snapshot)
     yield from _sources(snapshot)
-    yield from _sensor_errors(snapshot.connector, snapshot.ebpf)
+    yield from _sensor_errors(snapshot)
     yield from _sensor_records(snapshot)
     yield from _events(snapshot)
     yield from _containers(snapshot)
+    if snapshot.pods is not None:
+        yield from _pods(snapshot.pods)
     yield from _sweeps_and_tables(snapshot)
     yield from _detectors(snapshot.detectors)
     yield from _alerts(snapshot)
@@ -95,7 +97,8 @@ def _sources(snapshot: Snapshot) -> Iterator[Sample]:
         yield from (Sample(catalog.SOURCE_FAILURES, count, (name, error)) for error, count in by_class)
 
 
-def _sensor_errors(connector: ConnectorCounters | None, ebpf: EbpfReading | None) -> Iterator[Sample]:
+def _sensor_errors(snapshot: Snapshot) -> Iterator[Sample]:
+    connector, ebpf, pods = snapshot.connector, snapshot.ebpf, snapshot.pods
     if connector is not None:
         own = (("malformed", connector.malformed), ("stranger", connector.strangers), ("reopened", connector.reopened))
         for error, count in _summed((*own, *_pairs(connector.failed))):
@@ -105,6 +108,9 @@ def _sensor_errors(connector: ConnectorCounters | None, ebpf: EbpfReading | None
         own = (("malformed", source.malformed), ("stranger", source.strangers), ("not_remembered", missed))
         for error, count in _summed((*own, ("detached", source.detached), *_pairs(source.failed))):
             yield Sample(catalog.SENSOR_ERRORS, count, ("ebpf", error))
+    if pods is not None:
+        yield Sample(catalog.SENSOR_ERRORS, pods.odd_answers, ("kubernetes", "odd_answer"))
+        yield Sample(catalog.SENSOR_ERRORS, pods.strangers, ("kubernetes", "other_node"))
     if connector is not None:
         yield Sample(catalog.SENSOR_OVERRUNS, connector.overruns, ("netlink",))
     if ebpf is not None:
@@ -116,10 +122,7 @@ def _sensor_records(snapshot: Snapshot) -> Iterator[Sample]:
         for kind in CONNECTOR_RECORDS:
             yield Sample(catalog.SENSOR_RECORDS, getattr(snapshot.connector, kind), ("netlink", kind))
     if snapshot.ebpf is not None:
-        for kind, count in snapshot.ebpf.kernel.items():
-            if kind not in EBPF_TROUBLE:
-                yield Sample(catalog.SENSOR_RECORDS, count, ("ebpf", kind))
-        yield Sample(catalog.SENSOR_RECORDS, snapshot.ebpf.source.introduced, ("ebpf", "introduced"))
+        yield from _ebpf_records(snapshot.ebpf)
     watch = snapshot.mount_watch
     if watch is not None:
         tables = {"told": watch.told, "unchanged": watch.unchanged, "failed": watch.failed, "refused": watch.refused}
@@ -128,8 +131,18 @@ def _sensor_records(snapshot: Snapshot) -> Iterator[Sample]:
     yield Sample(catalog.SENSOR_RECORDS, snapshot.measured.sweeps.looked_at, ("sweep", "processes"))
     if snapshot.docker is not None:
         yield Sample(catalog.SENSOR_RECORDS, snapshot.docker.merged, ("docker", "merged"))
+    if snapshot.pods is not None:
+        yield Sample(catalog.SENSOR_RECORDS, snapshot.pods.changes, ("kubernetes", "changes"))
+        yield Sample(catalog.SENSOR_RECORDS, snapshot.pods.merged, ("kubernetes", "merged"))
     if watch is not None:
         yield Sample(catalog.MOUNT_NAMESPACES, watch.watched)
+
+
+def _ebpf_records(reading: EbpfReading) -> Iterator[Sample]:
+    for kind, count in reading.kernel.items():
+        if kind not in EBPF_TROUBLE:
+            yield Sample(catalog.SENSOR_RECORDS, count, ("ebpf", kind))
+    yield Sample(catalog.SENSOR_RECORDS, reading.source.introduced, ("ebpf", "introduced"))
 
 
 def _events(snapshot: Snapshot) -> Iterator[Sample]:
@@ -150,6 +163,17 @@ def _containers(snapshot: Snapshot) -> Iterator[Sample]:
     if docker is not None:
         yield from (Sample(catalog.DOCKER_STATE, int(each is docker.state), (each.value,)) for each in SourceState)
         yield Sample(catalog.DOCKER_FAILURES, docker.failures)
+
+
+def _pods(pods: PodSourceStatus) -> Iterator[Sample]:
+    yield from (Sample(catalog.KUBERNETES_STATE, int(each is pods.state), (each.value,)) for each in PodSourceState)
+    yield Sample(catalog.KUBERNETES_REQUESTS, pods.lists, ("list",))
+    yield Sample(catalog.KUBERNETES_REQUESTS, pods.watches, ("watch",))
+    yield Sample(catalog.KUBERNETES_RELISTS, pods.relists)
+    yield from (Sample(catalog.KUBERNETES_FAILURES, count, (error,)) for error, count in _pairs(pods.failures))
+    yield Sample(catalog.KUBERNETES_PODS, pods.pods)
+    if pods.contact_ns is not None:
+        yield Sample(catalog.KUBERNETES_LAST_CONTACT, pods.contact_ns / 1e9)
 
 
 def _sweeps_and_tables(snapshot: Snapshot) -> Iterator[Sample]:

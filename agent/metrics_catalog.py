@@ -138,6 +138,37 @@ DOCKER_FAILURES = Metric(
     "hullwatch_docker_api_failures_total", Kind.COUNTER, "Connections to the Docker API that failed."
 )
 
+KUBERNETES_STATE = Metric(
+    "hullwatch_kubernetes_api_state",
+    Kind.GAUGE,
+    "1 for the state that the Kubernetes API is in, 0 for the others.",
+    ("state",),
+    _CODE,
+)
+KUBERNETES_REQUESTS = Metric(
+    "hullwatch_kubernetes_api_requests_total",
+    Kind.COUNTER,
+    "Lists and watches that the Kubernetes API accepted.",
+    ("verb",),
+    "list, watch",
+)
+KUBERNETES_RELISTS = Metric(
+    "hullwatch_kubernetes_api_relists_total", Kind.COUNTER, "Lists after the first: what was known had grown too old."
+)
+KUBERNETES_FAILURES = Metric(
+    "hullwatch_kubernetes_api_failures_total",
+    Kind.COUNTER,
+    "Requests to the Kubernetes API that failed, and watches that were cut; http_NNN is an answer of that status.",
+    ("error",),
+    "a fixed list in the code, and the statuses of HTTP",
+)
+KUBERNETES_PODS = Metric("hullwatch_kubernetes_pods", Kind.GAUGE, "Pods of this node that the Kubernetes API tells of.")
+KUBERNETES_LAST_CONTACT = Metric(
+    "hullwatch_kubernetes_api_last_contact_timestamp_seconds",
+    Kind.GAUGE,
+    "When the Kubernetes API last said something, bookmarks included, Unix time: how old what is known of pods can be.",
+)
+
 # Sweeps and state -----------------------------------------------------------------------------------------------------
 
 SWEEP_CPU = Metric("hullwatch_sweep_cpu_seconds", Kind.HISTOGRAM, "CPU time of one sweep of all processes.")
@@ -295,6 +326,12 @@ METRICS: tuple[Metric, ...] = (
     CONTAINER_TROUBLE,
     DOCKER_STATE,
     DOCKER_FAILURES,
+    KUBERNETES_STATE,
+    KUBERNETES_REQUESTS,
+    KUBERNETES_RELISTS,
+    KUBERNETES_FAILURES,
+    KUBERNETES_PODS,
+    KUBERNETES_LAST_CONTACT,
     SWEEP_CPU,
     SWEEP_PROCESSES,
     SWEEP_LAST,

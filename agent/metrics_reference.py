@@ -56,6 +56,7 @@ MEANINGS = {
     Code.DETECTOR_FAILING: "a detector failed: a fault of the agent",
     Code.BLIND: "detectors could not read what they need: a capability is missing, or a source is odd",
     Code.DOCKER_API_FAILING: "the Docker API fails, or is not there though it was asked for",
+    Code.KUBERNETES_API_FAILING: "the Kubernetes API is wanted and has been silent for a minute, or knows no pod here",
     Code.OUTBOX_FAILING: "alerts cannot be written to the outbox",
     Code.OUTBOX_DROPPING: "a full outbox dropped alerts",
     Code.SINK_FAILING: "a sink fails, or its oldest alert waits for more than 60 s",

@@ -124,8 +124,14 @@ def _namespace(container: Container | None) -> str | None:
 def _has_labels(container: Container | None, wanted: dict[str, str]) -> bool:
     if not wanted:
         return True
-    labels = dict(container.labels) if container is not None else {}
+    labels = {} if container is None else _labels(container)
     return all(name in labels and fnmatchcase(labels[name], pattern) for name, pattern in wanted.items())
+
+
+def _labels(container: Container) -> dict[str, str]:
+    """The container's own labels, and its pod's where the API server is asked."""
+    details = container.pod_details
+    return {**dict(container.labels), **(dict(details.labels) if details is not None else {})}
 
 
 def _executable(process: Process | None) -> str | None:

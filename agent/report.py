@@ -237,7 +237,8 @@ def container_name(container: Container) -> str:
     """What a person calls the container: ``pod namespace/name container name``, its name, or the start of its id."""
     if container.pod is not None:
         pod = f"pod {container.pod.namespace}/{container.pod.name}"
-        return _short(pod if container.pod.is_sandbox else f"{pod} container {container.pod.container_name}")
+        name = "" if container.pod.is_sandbox else container.pod.container_name
+        return _short(f"{pod} container {name}" if name else pod)
     return _short(f"container {(container.name or container.id[:12]).removeprefix('/')}")
 
 

@@ -16,6 +16,7 @@ from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceStatus
 from collectors.containers.registry import RegistryCounters
 from collectors.ebpf.counters import Counters as EbpfCounters
+from collectors.kubernetes.watch import PodSourceStatus
 from collectors.mountwatch import Counters as MountWatchCounters
 
 
@@ -82,6 +83,7 @@ class Snapshot:
     mount_watch: MountWatchCounters | None
     registry: RegistryCounters
     docker: SourceStatus | None
+    pods: PodSourceStatus | None = None
     queue_events: int
     queue_limit: int
     queue_dropped: int

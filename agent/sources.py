@@ -7,6 +7,7 @@ is counted, logged once for each kind of error, and started again after a pause 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from agent.assembly import Collectors
 from agent.care import keep_running
 from agent.config_schema import Config
 from agent.errors import ConfigError
+from agent.pod_source import new_pod_watch
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
 from collectors.ebpf.connections import Connections
@@ -29,6 +31,8 @@ from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError
 from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKind
 from collectors.host import refresh_baseline
+from collectors.kubernetes.kubelet_disk import KubeletDisk
+from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
 from collectors.proc.tracer import read_tracer
@@ -83,6 +87,14 @@ class Sources:
         self._ebpf: EbpfSource | None = None
         self._sweeper: Sweep | EbpfSweep = collectors.sweep
         self._docker: DockerMetadata | None = None
+        self._kubelet_disk = KubeletDisk(
+            collectors.roots,
+            collectors.registry,
+            emit,
+            clock_ns=time.time_ns,
+            directory=config.kubernetes.kubelet_directory,
+        )
+        self._pods = new_pod_watch(config.kubernetes, collectors.registry, emit, os.environ, self._pods_changed)
         self._others: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
         self._log = structlog.get_logger("sources")
 
@@ -165,6 +177,8 @@ class Sources:
         if self._collectors.mount_watch is not None:
             self._run("mount_watch", self._collectors.mount_watch.run)
         self._run("sweep", self._sweep)
+        if self._pods is not None:
+            self._run("kubernetes", self._pods.run)
         docker = self._config.containers.docker
         if docker.enabled is not False:
             self._docker = DockerMetadata(
@@ -191,6 +205,11 @@ class Sources:
         """How the Docker API does; ``None`` where it is not asked."""
         return self._docker.status if self._docker is not None else None
 
+    @property
+    def pods_status(self) -> PodSourceStatus | None:
+        """How the Kubernetes API does; ``None`` where it is not asked."""
+        return self._pods.status if self._pods is not None else None
+
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
         self._collectors.observer.forget_what_was_told()
@@ -201,7 +220,7 @@ class Sources:
         """Ask every source to end, and wait a little for each."""
         self._stopping.set()
         self._sweep_wanted.set()
-        for source in (self._ebpf, self._connector, self._collectors.mount_watch, self._docker):
+        for source in (self._ebpf, self._connector, self._collectors.mount_watch, self._docker, self._pods):
             if source is not None:
                 source.stop()
         for _, _, stop in self._others:
@@ -223,6 +242,7 @@ class Sources:
                 self._ebpf.watch_objects()
             self._sweeper.run()
             self._collectors.observer.refresh_containers()
+            self._kubelet_disk.look()
             self._look_at_ourselves()
             self._collectors.values.look()
             self._collectors.sockets.look()
@@ -255,6 +275,7 @@ class Sources:
             return
         self._node_due = time.monotonic() + NODE_REFRESH_SECONDS
         node = read_node(self._collectors.roots, self._host)
+        self._kubelet_disk.use(node.kubelet)
         if node != self._node:
             self._node = node
             self._emit(NodeSeen(time.time_ns(), node))
@@ -264,6 +285,10 @@ class Sources:
         is_expected = status.state is SourceState.ABSENT and self._config.containers.docker.enabled == "auto"
         log = self._log.warning if status.state is SourceState.FAILING else self._log.info
         (self._log.debug if is_expected else log)("docker_api", state=status.state, why=status.why)
+
+    def _pods_changed(self, status: PodSourceStatus) -> None:
+        log = self._log.warning if status.state is PodSourceState.FAILING or status.why else self._log.info
+        log("kubernetes_api", state=status.state, why=status.why)
 
     def _note_problems(self) -> None:
         """Bundles and state files that could not be read or understood, once each."""

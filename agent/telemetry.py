@@ -33,9 +33,11 @@ from agent.sources import SensorChoice, Sources
 from agent.state import NodeState
 from collectors.containers.docker import SourceState
 from collectors.events import Event, SweepDone
+from collectors.kubernetes.watch import PodSourceState
 
 FRESH_SECONDS = 1.0
 ENDPOINT_GRACE_SECONDS = 5.0
+KUBERNETES_SILENT_SECONDS = 60.0
 
 # Blindness that somebody can mend (a capability, a bound); the other kinds are processes that ended meanwhile.
 BLIND_TROUBLE = frozenset({"denied", "malformed", "too_large"})
@@ -147,6 +149,7 @@ class Telemetry:
             mount_watch=watch.counters if watch is not None else None,
             registry=self._collectors.registry.counters(),
             docker=sources.docker_status,
+            pods=sources.pods_status,
             queue_events=len(self._inbox),
             queue_limit=self._config.limits.queue_events,
             queue_dropped=self._inbox.dropped,
@@ -189,6 +192,7 @@ class Telemetry:
                 configured_sensor=self._config.sensor,
                 sources_up={name: health.is_up for name, health in self._sources.health.copy().items()},
                 docker_trouble=self._docker_trouble(),
+                pods_trouble=self._pods_trouble(),
                 is_endpoint_missing=is_late,
                 outbox=outbox,
                 sinks=sinks,
@@ -204,6 +208,14 @@ class Telemetry:
             return "fails"
         is_wanted = self._config.containers.docker.enabled is True
         return "has no socket" if status.state is SourceState.ABSENT and is_wanted else None
+
+    def _pods_trouble(self) -> str | None:
+        status = self._sources.pods_status
+        if status is None or not status.why:
+            return None
+        silent = time.time() - (status.contact_ns or 0) / 1e9
+        is_old = silent > KUBERNETES_SILENT_SECONDS and time.monotonic() - self._started > KUBERNETES_SILENT_SECONDS
+        return f"says: {status.why}" if status.state is not PodSourceState.FAILING or is_old else None
 
     def _count_tables(self) -> Iterator[tuple[str, TableReading]]:
         """The bounded tables of the core; for the main thread alone."""

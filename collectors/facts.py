@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from collectors.pod_facts import PodDetails
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -253,7 +255,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """The Kubernetes pod that a container belongs to, from the annotations of its OCI bundle."""
+    """The Kubernetes pod that a container belongs to: from its bundle's annotations, else the kubelet's or the API's.
+
+    ``container_name`` is empty where only the pod is known.
+    """
 
     namespace: str
     name: str
@@ -381,6 +386,7 @@ class Container:
     and including the component that bears its id, one for each hierarchy that was seen. ``first_pid`` and
     ``first_start_ticks`` come from the runtime's state where there is one. ``pid`` is the host's. ``sources`` are the
     host's files behind the declared bind mounts. ``has_linked_dev`` says that ``/dev`` of its image is a symbolic link.
+    ``kubelet_has_pod`` says whether the kubelet of this node keeps a directory for the pod whose cgroup this is.
     """
 
     id: str
@@ -396,6 +402,8 @@ class Container:
     labels: tuple[tuple[str, str], ...] = ()
     pod: Pod | None = None
     pod_uid: str | None = None  # from the cgroup path, known before any annotation is
+    pod_details: PodDetails | None = None
+    kubelet_has_pod: bool | Unknown = NOT_READ
     sources: tuple[MountSource, ...] | Unknown = NOT_READ
     has_linked_dev: bool | Unknown = NOT_READ
 

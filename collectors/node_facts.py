@@ -52,6 +52,9 @@ class Kubelet:
     read_only_port: int
     seccomp_default: bool
     protect_kernel_defaults: bool
+    root_directory: str = "/var/lib/kubelet"
+    pod_logs_directory: str = "/var/log/pods"
+    static_pod_path: str | None = None  # where it looks for manifests of static pods: a directory or a file
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from collectors.capabilities import names
 from collectors.confinement import Dimension, is_unconfined_label, wider
+from collectors.entries import Way, way_in
 from collectors.events import Exec, ProcessEvent, Seen
 from collectors.facts import Capabilities, Container, Declared, Process, Seccomp, SeccompMode, Unknown
 from detectors.base import (
@@ -33,6 +34,8 @@ from detectors.base import (
     Technique,
     Tier,
 )
+
+SENDERS = 4
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
@@ -63,10 +66,16 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             + ", ".join(name.replace("_", " ") for name, _ in excess),
             member.container.id,
             process.key,
-            evidence=tuple(excess),
+            evidence=(*excess, ("entered_by", _way(member, member.entry, view).value)),
             widened=tuple(each for each in widened if each.dimension in {Dimension.PRIVILEGE, Dimension.FILTERS}),
             confidence=Confidence.LIKELY if isinstance(member.container.declared, Unknown) else Confidence.CERTAIN,
         )
+
+
+def _way(member: Member, entry: Process, view: NodeView) -> Way:
+    first_now = view.process(member.first.key) if isinstance(member.first, Process) else None
+    shim = view.process_by_pid(first_now.parent_pid) if first_now is not None else None
+    return way_in(member.container, entry, senders=view.ancestors(member.process)[:SENDERS], shim=shim)
 
 
 def _excess(member: Member, entry: Process) -> Iterator[tuple[str, EvidenceValue] | Unknown]:
@@ -146,6 +155,10 @@ DETECTOR = Detector(
         "Devices: docker exec --privileged opens none that the container's cgroup does not allow.",
         "An LSM label that is another one, but confines too.",
         "A session into a container whose first process was never seen (counted as blind).",
+        (
+            "Whether kubectl exec, a probe or a hook brought in a process without a terminal: told for a probe only "
+            "where it runs exactly what the pod declares, which the API server must be asked for."
+        ),
     ),
     advice=(
         "Find out who called the runtime: the audit log of the Docker host or of the API server, and the shim's log.",

@@ -64,7 +64,9 @@ def display_name(container: Container) -> str:
     """The name for a column: of the pod and its container where there is a pod, else the runtime's."""
     pod = container.pod
     if pod is not None:
-        return f"{pod.namespace}/{pod.name}" + ("" if pod.is_sandbox else f"/{pod.container_name}")
+        return f"{pod.namespace}/{pod.name}" + (
+            f"/{pod.container_name}" if pod.container_name and not pod.is_sandbox else ""
+        )
     return (container.name or "").removeprefix("/") or "-"
 
 

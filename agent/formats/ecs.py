@@ -17,6 +17,7 @@ from agent.formats import ecs_document as shape
 from agent.formats.ecs_confinement import CACHED, MAX_TEXT, Same, raw_json, vector
 from agent.formats.ecs_process import ancestors_part, process_part, raw_part
 from agent.formats.instant import timestamp
+from agent.formats.kubernetes_fields import kubernetes_fields, workload_kind
 from agent.report import Alert, HostFacts
 from agent.text import clipped, to_text, valid, visible_line
 from collectors.facts import Container, HostBaseline
@@ -71,6 +72,7 @@ def _document(alert: Alert) -> shape.Document:
         process=process_part(alert),
         container=_container(alert),
         orchestrator=_orchestrator(alert.container),
+        kubernetes=kubernetes_fields(alert.container),
         host=_host(Same(alert.host, alert.node)),
         agent=_agent(Same(alert.host, alert.agent_version)),
         hullwatch=_own(alert),
@@ -157,7 +159,12 @@ def _orchestrator(container: Container | None) -> shape.Orchestrator | None:
     return shape.Orchestrator(
         type="kubernetes",
         namespace=_text(pod.namespace),
-        resource=shape.Resource(type="pod", name=_text(pod.name), id=_text(pod.uid)),
+        resource=shape.Resource(
+            type="pod",
+            name=_text(pod.name),
+            id=_text(pod.uid),
+            parent=None if (kind := workload_kind(container)) is None else shape.Workload(kind),
+        ),
     )
 
 

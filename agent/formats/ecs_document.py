@@ -7,6 +7,8 @@ many alerts share, and that is made once. Pure.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw
 
@@ -141,12 +143,19 @@ class Container(Part):
     labels: dict[str, str] | None = None
 
 
+class Workload(Part):
+    """``orchestrator.resource.parent``: what a person deployed."""
+
+    type: str
+
+
 class Resource(Part):
     """``orchestrator.resource``: the pod."""
 
     type: str
     name: str | None = None
     id: str | None = None
+    parent: Workload | None = None
 
 
 class Orchestrator(Part, kw_only=True):
@@ -297,6 +306,7 @@ class Document(Part, kw_only=True):
     process: Process | None = None
     container: Container | None = None
     orchestrator: Orchestrator | None = None
+    kubernetes: dict[str, Any] | None = None
     host: Raw
     agent: Raw
     hullwatch: Own

@@ -24,6 +24,7 @@ from agent.sinks.kubernetes_event import Record, events
 from agent.sinks.secret_file import read_secret
 from agent.stored_alert import StoredAlert
 from agent.text import clipped, visible
+from collectors.importing import IMPORTING
 from detectors.base import Severity
 
 MAX_REMEMBERED = 4096
@@ -115,8 +116,9 @@ class KubernetesSink:
             self._client = None
 
     def _create(self, body: Record) -> None:
-        from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
+        with IMPORTING:
+            from kubernetes.client.exceptions import ApiException
+            from urllib3.exceptions import HTTPError
 
         if self._client is None:
             self._client = self._connected()

@@ -49,6 +49,14 @@ _ATTRIBUTES = {
     "orchestrator.namespace": "k8s.namespace.name",
     "orchestrator.resource.name": "k8s.pod.name",
     "orchestrator.resource.id": "k8s.pod.uid",
+    "kubernetes.container.name": "k8s.container.name",
+    "kubernetes.node.name": "k8s.node.name",
+    "kubernetes.deployment.name": "k8s.deployment.name",
+    "kubernetes.replicaset.name": "k8s.replicaset.name",
+    "kubernetes.statefulset.name": "k8s.statefulset.name",
+    "kubernetes.daemonset.name": "k8s.daemonset.name",
+    "kubernetes.job.name": "k8s.job.name",
+    "kubernetes.cronjob.name": "k8s.cronjob.name",
     "process.name": "process.executable.name",
     "process.executable": "process.executable.path",
     "process.args": "process.command_args",
@@ -65,14 +73,14 @@ _ATTRIBUTES = {
 _LEFT_OUT = frozenset(
     {
         "@timestamp", "ecs.version", "message", "log.level", "event.kind", "event.created", "orchestrator.type",
-        "orchestrator.resource.type",
+        "orchestrator.resource.type", "kubernetes.namespace", "kubernetes.pod.name", "kubernetes.pod.uid",
     }
 )  # fmt: skip
-_SHARED_PARTS = ("rule", "threat", "container", "orchestrator")
+_SHARED_PARTS = ("rule", "threat", "container", "orchestrator", "kubernetes")
 _PARTS_ELSEWHERE = frozenset(
     {*_SHARED_PARTS, "@timestamp", "ecs", "event", "log", "message", "process", "host", "agent", "hullwatch"}
 )
-_LABELS = (("container.labels.", "container.label."),)
+_LABELS = (("container.labels.", "container.label."), ("kubernetes.labels.", "k8s.pod.label."))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

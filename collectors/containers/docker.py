@@ -30,6 +30,7 @@ import msgspec
 
 from collectors.containers.registry import ContainerRegistry
 from collectors.events import ContainerSeen, Event
+from collectors.importing import IMPORTING
 
 MAX_EVENT_BYTES = 1 << 20
 MAX_LISTED = 8192
@@ -178,7 +179,8 @@ class DockerMetadata:
         except OSError as error:
             return f"{type(error).__name__}: {error}"
         try:
-            from collectors.containers import docker_client
+            with IMPORTING:
+                from collectors.containers import docker_client
         except ImportError as error:
             return f"the docker package cannot be imported: {error}"
         try:

@@ -19,15 +19,17 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
-from collectors.containers.annotations import parse_annotations
+from collectors.containers.annotations import parse_annotations, parse_labels
 from collectors.containers.ids import UNKNOWN_RUNTIME, parse_declared_path
 from collectors.containers.locator import Found, Locator, Stamp
 from collectors.containers.metadata import Metadata, apply_metadata, bound_metadata
 from collectors.containers.owners import CgroupOwners, Reference, Unanswered
+from collectors.containers.pods import PodTable
 from collectors.containers.problems import Problems
 from collectors.containers.sources import SourceFinder
-from collectors.facts import CgroupMembership, Container, Declared, Unknown
+from collectors.facts import CgroupMembership, Container, Declared, Pod, Unknown
 from collectors.host import Roots
+from collectors.pod_facts import KubeletPods, PodSeen
 
 MAX_CONTAINERS = 4096
 MAX_WITHOUT_BUNDLE = 512
@@ -56,6 +58,7 @@ class RegistryCounters:
     emptied_path_caches: int = 0
     forgotten_metadata: int = 0
     forgotten_problems: int = 0
+    forgotten_pods: int = 0
 
 
 @dataclass(slots=True)
@@ -96,6 +99,7 @@ class ContainerRegistry:
         self._without_bundle: dict[str, None] = {}
         self._owners = CgroupOwners()
         self._pending: dict[str, Metadata] = {}
+        self._pods = PodTable(clock_ns)
         self._problems = Problems()
         self._counters = RegistryCounters()
         self._shared: dict[Hashable, Hashable] = {}
@@ -199,8 +203,31 @@ class ContainerRegistry:
                 return None
             entry.metadata = metadata
             before = entry.container
-            entry.container = apply_metadata(before, metadata)
+            entry.container = self._in_pod(entry, apply_metadata(before, metadata))
             return entry.container if entry.container != before else None
+
+    def merge_pods(self, present: Iterable[PodSeen], deleted: Iterable[str] = (), *, is_whole: bool) -> list[Container]:
+        """Adds what the API server says of pods (``is_whole``: of all); the containers that this changed."""
+        with self._lock:
+            changed = self._pods.put(present, is_whole=is_whole)
+            for uid in deleted:
+                self._pods.delete(uid)
+            return self._lay_over(entry for entry in self._entries.values() if entry.container.pod_uid in changed)
+
+    def learn_kubelet(self, kubelet: KubeletPods) -> list[Container]:
+        """Adds what the kubelet keeps on disk; the containers that this changed."""
+        with self._lock:
+            entries = [entry for entry in self._entries.values() if entry.container.pod_uid is not None]
+            self._pods.learn(kubelet, (uid for entry in entries if (uid := entry.container.pod_uid) is not None))
+            return self._lay_over(entries)
+
+    def wants_kubelet(self) -> bool:
+        """There is a pod of which another look at the kubelet's directory would tell more."""
+        with self._lock:
+            return self._pods.is_unsure or any(
+                isinstance(entry.container.kubelet_has_pod, Unknown) and entry.container.pod_uid is not None
+                for entry in self._entries.values()
+            )
 
     def get(self, container_id: str) -> Container | None:
         """The container of that id, ``None`` when it is not remembered."""
@@ -230,10 +257,29 @@ class ContainerRegistry:
                 self._counters,
                 problems=self._problems.count,
                 forgotten_problems=self._problems.forgotten,
+                forgotten_pods=self._pods.evicted,
                 emptied_path_caches=self._owners.emptied,
             )
 
     # What follows runs under the lock.
+
+    def _lay_over(self, entries: Iterable[_Entry]) -> list[Container]:
+        """Lays what is known of pods over containers; those that changed and that somebody was told of."""
+        changed = []
+        for entry in entries:
+            before, entry.container = entry.container, self._in_pod(entry, entry.container)
+            if entry.is_told and entry.container != before:
+                changed.append(entry.container)
+        return changed
+
+    def _in_pod(self, entry: _Entry, container: Container) -> Container:
+        """The container with what is known of its pod, which its runtime may have named already."""
+        own: Pod | None = None
+        if isinstance(container.declared, Declared):
+            own = parse_annotations(dict(container.declared.annotations), container.runtime).pod
+        if own is None and entry.metadata is not None:
+            own = parse_labels(dict(entry.metadata.labels))
+        return self._pods.apply(container, own)
 
     def _first_notice(self, reference: Reference, now: int) -> Container | None:
         if self._take_token(now):
@@ -291,6 +337,7 @@ class ContainerRegistry:
         entry.metadata = self._pending.pop(reference.id, None)
         if entry.metadata is not None:
             entry.container = apply_metadata(entry.container, entry.metadata)
+        entry.container = self._in_pod(entry, entry.container)
         self._entries[reference.id] = entry
         self._without_bundle[reference.id] = None
         return entry
@@ -352,7 +399,7 @@ class ContainerRegistry:
         )
         if entry.metadata is not None:
             container = apply_metadata(container, entry.metadata)
-        entry.container = container
+        entry.container = self._in_pod(entry, container)
         self._owners.learn(entry.container)
         if reference.prefixes:
             self._show(entry, reference)
@@ -384,6 +431,7 @@ class ContainerRegistry:
             entry.reference = reference
         entry.has_shown_cgroups = True
         container = entry.container
+        had_uid = container.pod_uid is not None
         is_written = entry.found is not None and entry.found.state is not None and entry.found.state.cgroup_paths
         entry.container = replace(
             container,
@@ -391,6 +439,8 @@ class ContainerRegistry:
             pod_uid=container.pod_uid or reference.pod_uid,
             cgroup_paths=container.cgroup_paths if is_written else container.cgroup_paths | reference.prefixes,
         )
+        if not had_uid:
+            entry.container = self._in_pod(entry, entry.container)
         self._extend(entry, reference.prefixes)
 
     def _extend(self, entry: _Entry, prefixes: frozenset[bytes]) -> None:

@@ -7,6 +7,7 @@ differ: with a file they are the API's (anonymous off, Webhook, no read-only por
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -14,11 +15,21 @@ import msgspec
 from msgspec import Meta
 
 from collectors.errors import Malformed
+from collectors.facts import Unknown
 from collectors.node.arguments import is_true, parse_flags
 from collectors.node_facts import Kubelet
 
 SOURCE = "kubelet configuration"
 MAX_BYTES = 1 << 20
+MAX_PATH_CHARACTERS = 4096
+ROOT_DIRECTORY = "/var/lib/kubelet"
+POD_LOGS_DIRECTORY = "/var/log/pods"
+STATIC_POD_PATHS = (
+    "/etc/kubernetes/manifests",  # kubeadm, kops, OpenShift, GKE, kind
+    "/etc/kubernetes/static-pods",  # Bottlerocket
+    "/var/lib/rancher/k3s/agent/pod-manifests",
+    "/var/lib/rancher/rke2/agent/pod-manifests",
+)
 
 _SWITCHES = frozenset({"anonymous-auth", "seccomp-default", "protect-kernel-defaults"})
 _PORT = Annotated[int, Meta(ge=0, le=65535)]
@@ -47,6 +58,8 @@ class _Config(msgspec.Struct, rename="camel"):
     read_only_port: _PORT | None = None
     seccomp_default: bool | None = None
     protect_kernel_defaults: bool | None = None
+    static_pod_path: str | None = None
+    pod_logs_dir: str | None = None
 
 
 def config_path(arguments: Sequence[bytes]) -> str | None:
@@ -79,7 +92,20 @@ def parse_kubelet(arguments: Sequence[bytes], config: bytes | None) -> Kubelet:
         protect_kernel_defaults=switch(
             "protect-kernel-defaults", configured=read.protect_kernel_defaults, default=False
         ),
+        root_directory=_path(_last(flags, "root-dir")) or ROOT_DIRECTORY,
+        pod_logs_directory=_path(read.pod_logs_dir) or POD_LOGS_DIRECTORY,
+        static_pod_path=_path(_last(flags, "pod-manifest-path")) or _path(read.static_pod_path),
     )
+
+
+def static_pod_paths(kubelet: Kubelet | Unknown | None) -> tuple[str, ...]:
+    """Where a manifest that is put there becomes a pod of the node: the kubelet's own place first, then the usual ones.
+
+    The usual ones stay in the list when a kubelet says otherwise: another may be started, and k3s' runs in a process
+    whose arguments are not read. A ``staticPodURL`` is no file.
+    """
+    own = kubelet.static_pod_path if isinstance(kubelet, Kubelet) else None
+    return tuple(dict.fromkeys((*((own,) if own is not None else ()), *STATIC_POD_PATHS)))
 
 
 def _decode(config: bytes) -> _Config:
@@ -93,6 +119,13 @@ def _decode(config: bytes) -> _Config:
 
 def _last(flags: dict[str, list[str]], name: str) -> str:
     return flags.get(name, [""])[-1]
+
+
+def _path(given: str | None) -> str | None:
+    """An absolute path, normal; ``None`` for what is none (a relative one hangs on where the kubelet was started)."""
+    if given is None or not given.startswith("/") or len(given) > MAX_PATH_CHARACTERS or "\0" in given:
+        return None
+    return posixpath.normpath(given)
 
 
 def _port(given: str, configured: int | None, default: int) -> int:

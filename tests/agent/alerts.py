@@ -11,6 +11,7 @@ from agent.stored_alert import stored as stored_of
 from collectors.confinement import wider
 from collectors.events import Event, Exec, SweepDone
 from collectors.facts import Container, Pod, Process
+from collectors.pod_facts import PodDetails, PodOwner
 from detectors.base import ESCAPE_TO_HOST, Confidence, Detector, Family, Finding, Severity, Technique, Tier
 from tests.support import build
 from tests.support.view import FakeView, view_of
@@ -130,8 +131,20 @@ def batch(count: int) -> list[StoredAlert]:
 def samples() -> dict[str, Alert]:
     """One alert of each kind, for golden files: from each family, with and without process, container and pod."""
     pod = Pod("shop", "cart-7d9f", "uid-1", "cart", is_sandbox=False)
+    details = PodDetails(
+        "shop",
+        "cart-7d9f",
+        "uid-1",
+        "node-1",
+        labels=(("app.kubernetes.io/name", "cart"),),
+        service_account="cart",
+        owner=PodOwner("StatefulSet", "cart"),
+        workload=PodOwner("StatefulSet", "cart"),
+    )
     labels = (("app.kubernetes.io/name", "cart"),)
-    in_pod = build.container(pod=pod, labels=labels, image="registry.example:5000/shop/cart:1.2@sha256:0a1b")
+    in_pod = build.container(
+        pod=pod, pod_details=details, labels=labels, image="registry.example:5000/shop/cart:1.2@sha256:0a1b"
+    )
     hostile = escaped(name=b"\xff\x1b[2J\n", arguments=b'a\xfe\0"]\\\0')
     tricks = (
         ESCAPE_TO_HOST,

@@ -15,6 +15,7 @@ from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceState, SourceStatus
 from collectors.containers.registry import RegistryCounters
 from collectors.ebpf.counters import Counters as EbpfCounters
+from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from collectors.mountwatch import Counters as MountWatchCounters
 
 NOW_NS = 1_763_700_000_000_000_000
@@ -49,6 +50,18 @@ def snapshot(**overrides: Any) -> Snapshot:
         "mount_watch": MountWatchCounters(watched=3, told=7),
         "registry": RegistryCounters(problems=1),
         "docker": SourceStatus(SourceState.CONNECTED, merged=3, failures=1),
+        "pods": PodSourceStatus(
+            PodSourceState.CONNECTED,
+            pods=12,
+            lists=3,
+            watches=9,
+            changes=40,
+            merged=20,
+            odd_answers=1,
+            strangers=2,
+            contact_ns=NOW_NS - 4_000_000_000,
+            failures={"http_410": 2, "cut": 1},
+        ),
         "queue_events": 4,
         "queue_limit": 16_384,
         "queue_dropped": 6,

@@ -43,6 +43,7 @@ WELL = Vitals(
     configured_sensor="auto",
     sources_up={"netlink": True, "sweep": True},
     docker_trouble=None,
+    pods_trouble=None,
     is_endpoint_missing=False,
     outbox=OUTBOX,
     sinks=(SINK,),
@@ -95,6 +96,12 @@ def test_an_agent_that_watches_and_delivers_is_well_and_ready() -> None:
             Code.DOCKER_API_FAILING,
             Status.DEGRADED,
             "the Docker API fails: names and labels may be missing",
+        ),
+        (
+            {"pods_trouble": "says: answered 403"},
+            Code.KUBERNETES_API_FAILING,
+            Status.DEGRADED,
+            "the Kubernetes API says: answered 403: labels and owners of pods may be missing",
         ),
         (
             {"is_endpoint_missing": True},

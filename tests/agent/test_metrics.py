@@ -16,6 +16,7 @@ NOTHING: dict[str, Any] = {
     "ebpf": None,
     "mount_watch": None,
     "docker": None,
+    "pods": None,
     "outbox": None,
     "sinks": (),
     "detectors": {},
@@ -56,6 +57,14 @@ def test_an_agent_that_lacks_parts_is_scraped_all_the_same() -> None:
     [
         ("hullwatch_build_info", ['{version="0.1.0",python="3.11.7"} 1']),
         ("hullwatch_health_status", ['{status="ok"} 0', '{status="degraded"} 1', '{status="failing"} 0']),
+        (
+            "hullwatch_kubernetes_api_state",
+            ['{state="starting"} 0', '{state="connected"} 1', '{state="failing"} 0', '{state="stopped"} 0'],
+        ),
+        ("hullwatch_kubernetes_api_requests_total", ['{verb="list"} 3', '{verb="watch"} 9']),
+        ("hullwatch_kubernetes_api_relists_total", [" 2"]),
+        ("hullwatch_kubernetes_api_failures_total", ['{error="http_410"} 2', '{error="cut"} 1']),
+        ("hullwatch_kubernetes_pods", [" 12"]),
         ("hullwatch_source_up", ['{source="netlink"} 1', '{source="sweep"} 0']),
         ("hullwatch_source_failures_total", ['{source="sweep",error="OSError"} 3']),
         (
@@ -70,6 +79,8 @@ def test_an_agent_that_lacks_parts_is_scraped_all_the_same() -> None:
                 '{source="ebpf",error="malformed"} 1',
                 '{source="ebpf",error="not_remembered"} 4',
                 '{source="ebpf",error="stranger"} 2',
+                '{source="kubernetes",error="odd_answer"} 1',
+                '{source="kubernetes",error="other_node"} 2',
             ],
         ),
         ("hullwatch_sensor_overruns_total", ['{source="netlink"} 1', '{source="ebpf"} 3']),

@@ -9,6 +9,7 @@ import pytest
 from agent.config_schema import ExceptionConfig
 from agent.policy import Policy, covers, is_expired, load_warnings
 from collectors.facts import Pod, Unknown
+from collectors.pod_facts import PodDetails
 from detectors.base import ESCAPE_TO_HOST, Detector, Family, Severity, Tier
 from tests.support import build
 
@@ -60,6 +61,14 @@ def detector(rule_id: str, family: Family, severity: Severity) -> Detector:
 )
 def test_covers_when_all_given_conditions_hold(conditions: dict[str, Any]) -> None:
     assert covers(exception(**conditions), "HW-223", CONTAINER, PROCESS)
+
+
+def test_covers_by_a_label_of_the_pod() -> None:
+    details = PodDetails("shop", "cart-7d9f", "uid-1", "node-1", labels=(("owner", "checkout"),))
+    known = replace(CONTAINER, pod_details=details)
+    wanted = exception(labels={"owner": "checkout", "team": "shop"})
+    assert covers(wanted, "HW-223", known, PROCESS)
+    assert not covers(wanted, "HW-223", CONTAINER, PROCESS)
 
 
 @pytest.mark.parametrize(

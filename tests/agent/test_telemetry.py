@@ -14,14 +14,17 @@ from agent.assembly import assemble, new_state
 from agent.config_schema import Config, ContainersConfig, DockerConfig
 from agent.health import Code, Health, OutboxStatus, SinkStatus, Status
 from agent.inbox import Inbox
+from agent.kubernetes_schema import KubernetesApiConfig
 from agent.metrics_schema import MetricsConfig
 from agent.pipeline import Pipeline
+from agent.pod_source import new_pod_watch
 from agent.policy import Policy
 from agent.report import AlertBuilder
 from agent.sources import SensorChoice, Sources
 from agent.telemetry import FRESH_SECONDS, Telemetry
 from collectors.containers.docker import DockerMetadata, SourceState
 from collectors.events import Lost, Seen, SweepDone
+from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from detectors.base import Blind, Tier
 from tests.agent import alerts, readings
 from tests.support import build
@@ -185,6 +188,31 @@ def test_tells_of_docker_where_it_is_expected(
     parts.sources._docker._become(state, "")
     reasons = [each.detail for each in parts.health().reasons]
     assert reasons == ([f"the Docker API {trouble}: names and labels may be missing"] if trouble else [])
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "silent_seconds", "is_told"),
+    [
+        (PodSourceState.STARTING, "", None, False),
+        (PodSourceState.CONNECTED, "", 500, False),
+        (PodSourceState.CONNECTED, "no pod is on node x: is that its name?", 1, True),
+        (PodSourceState.FAILING, "answered 500", 5, False),
+        (PodSourceState.FAILING, "answered 500", 61, True),
+        (PodSourceState.FAILING, "answered 403", None, True),
+    ],
+)
+def test_tells_of_kubernetes_when_it_has_been_silent_for_a_minute(
+    parts: Parts, state: PodSourceState, why: str, silent_seconds: int | None, is_told: bool
+) -> None:
+    api = KubernetesApiConfig(enabled=True, node_name="node-1", server="https://127.0.0.1:6443")
+    watch = new_pod_watch(api, parts.telemetry._collectors.registry, parts.inbox.put, {}, lambda _: None)
+    assert watch is not None
+    contact_ns = None if silent_seconds is None else time.time_ns() - silent_seconds * 1_000_000_000
+    watch._status = PodSourceStatus(state, why, contact_ns=contact_ns)
+    parts.sources._pods = watch
+    parts.telemetry._started -= 100
+    parts.telemetry.handled(SWEEP)
+    assert (Code.KUBERNETES_API_FAILING in parts.codes()) is is_told
 
 
 def test_a_scrape_holds_what_was_measured(parts: Parts) -> None:

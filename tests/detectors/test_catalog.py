@@ -34,6 +34,7 @@ PURE_MODULES = {
     "collectors.confinement",
     "collectors.container_paths",
     "collectors.device_numbers",
+    "collectors.entries",
     "collectors.events",
     "collectors.facts",
     "collectors.declarations",

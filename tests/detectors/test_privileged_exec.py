@@ -30,7 +30,7 @@ def test_fires_when_the_session_has_every_capability() -> None:
     assert isinstance(finding, Finding)
     assert finding.container_id == build.container_id()
     assert finding.subject == task.key
-    (capabilities, names), label = finding.evidence
+    (capabilities, names), label, _ = finding.evidence
     assert capabilities == "more_capabilities"
     assert isinstance(names, tuple)
     assert "CAP_SYS_ADMIN" in names
@@ -49,20 +49,20 @@ def test_fires_when_one_capability_is_in_the_bounding_set_only() -> None:
     bounding = build.DOCKER_CAPABILITIES | build.CAP_SYS_ADMIN
     (finding,) = find(session(uids=build.ids(1000), capabilities=build.capabilities(0, bounding=bounding)))
     assert isinstance(finding, Finding)
-    assert finding.evidence == (("more_capabilities", ("CAP_SYS_ADMIN",)),)
+    assert finding.evidence == (("more_capabilities", ("CAP_SYS_ADMIN",)), ("entered_by", "runtime_exec"))
 
 
 def test_fires_when_the_session_has_no_seccomp_filter() -> None:
     (finding,) = find(session(seccomp=build.seccomp(0)))
     assert isinstance(finding, Finding)
-    assert finding.evidence == (("no_seccomp_filter", True),)
+    assert finding.evidence == (("no_seccomp_filter", True), ("entered_by", "runtime_exec"))
 
 
 def test_fires_when_no_new_privs_is_declared_and_off() -> None:
     container = build.container(declared=build.declared(no_new_privs=True))
     (finding,) = find(session(no_new_privs=False), container=container)
     assert isinstance(finding, Finding)
-    assert finding.evidence == (("no_new_privs_off", True),)
+    assert finding.evidence == (("no_new_privs_off", True), ("entered_by", "runtime_exec"))
 
 
 def test_fires_when_nothing_is_declared_and_the_first_process_had_less() -> None:
@@ -124,7 +124,7 @@ def test_blind_when_one_fact_is_missing_and_fires_on_another() -> None:
     blind, finding = find(task)
     assert blind == Blind("gone", task.key)
     assert isinstance(finding, Finding)
-    assert finding.evidence == (("no_seccomp_filter", True),)
+    assert finding.evidence == (("no_seccomp_filter", True), ("entered_by", "runtime_exec"))
 
 
 def test_blind_when_the_first_process_is_not_known() -> None:

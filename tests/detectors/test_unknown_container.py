@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from collectors.events import SweepDone
-from collectors.facts import Container, Process, ProcessKey, Unknown
+from collectors.facts import Container, Pod, Process, ProcessKey, Unknown
 from detectors.base import Blind, Confidence, Finding
 from detectors.unknown_container import DETECTOR
 from tests.support import build
@@ -90,3 +90,42 @@ def test_blind_when_the_member_cannot_be_resolved() -> None:
     task = aged(60)
     view = view_of(members={task.key: Unknown("not_read")})
     assert run(DETECTOR, seen(task), view) == [Blind("not_read", task.key)]
+
+
+POD_UID = "11111111-2222-4333-8444-555555555555"
+
+
+def forged(**overrides: Any) -> Container:
+    """A container with a bundle that names a pod, in a pod's cgroup."""
+    pod = Pod("kube-system", "proxy", POD_UID, "proxy", is_sandbox=False)
+    return build.container(**{"pod": pod, "pod_uid": POD_UID, "kubelet_has_pod": False, **overrides})
+
+
+def test_fires_when_the_kubelet_does_not_know_the_pod_whatever_the_bundle_says() -> None:
+    task = aged(60)
+    assert judge(DETECTOR, build.member(task, container=forged(), first=task)) == [
+        Finding(
+            "runs in the cgroup of a pod that the kubelet of this node does not know",
+            build.container_id(),
+            task.key,
+            evidence=(
+                ("cgroups", (build.cgroup_path(),)),
+                ("runtime", "docker"),
+                ("pod_uid", POD_UID),
+                ("pod_by_bundle", "kube-system/proxy"),
+            ),
+            confidence=Confidence.LIKELY,
+            identity=(build.container_id(), "pod"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("known", [True, Unknown("not_read: no directory of the kubelet")])
+def test_silent_when_the_kubelet_knows_the_pod_or_cannot_be_asked(*, known: bool | Unknown) -> None:
+    task = aged(60)
+    assert judge(DETECTOR, build.member(task, container=forged(kubelet_has_pod=known), first=task)) == []
+
+
+def test_silent_while_a_process_of_an_unknown_pod_is_young() -> None:
+    task = aged(9)
+    assert judge(DETECTOR, build.member(task, container=forged(), first=task)) == []

@@ -34,6 +34,7 @@ from collectors.facts import (
     SeccompMode,
     Unknown,
 )
+from collectors.pod_facts import PodDetails, PodOwner
 from detectors.base import Confidence, Family, Finding, Severity
 from tests.agent import alerts
 from tests.support import build
@@ -214,6 +215,48 @@ def test_renders_the_pod() -> None:
         "resource": {"type": "pod", "name": "cart-7d9f", "id": "uid-1"},
     }
     assert read["container"]["labels"] == {"app_kubernetes_io/name": "cart", "plain": "\x1b[2J"}
+
+
+def test_renders_what_the_api_server_says_of_the_pod() -> None:
+    pod = Pod("shop", "cart-7d9f-x2x4", "uid-1", "cart", is_sandbox=False)
+    details = PodDetails(
+        "shop",
+        "cart-7d9f-x2x4",
+        "uid-1",
+        "node-1",
+        labels=(("app.kubernetes.io/name", "cart"), ("app_kubernetes_io/name", "other")),
+        service_account="cart",
+        owner=PodOwner("ReplicaSet", "cart-7d9f"),
+        workload=PodOwner("Deployment", "cart"),
+    )
+    read = document(alerts.alert(container=build.container(pod=pod, pod_details=details)))
+    assert read["orchestrator"]["resource"]["parent"] == {"type": "Deployment"}
+    assert read["kubernetes"] == {
+        "namespace": "shop",
+        "pod": {"name": "cart-7d9f-x2x4", "uid": "uid-1"},
+        "container": {"name": "cart"},
+        "node": {"name": "node-1"},
+        "labels": {"app_kubernetes_io/name": "cart"},
+        "service_account": {"name": "cart"},
+        "workload": {"kind": "Deployment", "name": "cart"},
+        "replicaset": {"name": "cart-7d9f"},
+        "deployment": {"name": "cart"},
+    }
+
+
+def test_a_workload_of_a_strangers_kind_makes_no_field_of_its_own() -> None:
+    pod = Pod("kube-system", "etcd-node-1", "uid-1", "", is_sandbox=False)
+    owner = PodOwner("../Widget\x1b", "x")
+    details = PodDetails("kube-system", "etcd-node-1", "uid-1", "node-1", owner=owner, workload=owner, is_static=True)
+    read = document(alerts.alert(container=build.container(pod=pod, pod_details=details)))
+    assert read["kubernetes"] == {
+        "namespace": "kube-system",
+        "pod": {"name": "etcd-node-1", "uid": "uid-1"},
+        "node": {"name": "node-1"},
+        "workload": {"kind": "../Widget\x1b", "name": "x"},
+        "static": True,
+    }
+    assert read["message"].startswith("Pod kube-system/etcd-node-1 (")
 
 
 def test_renders_a_pod_of_which_only_the_uid_is_known() -> None:

@@ -86,7 +86,7 @@ def test_the_official_messages_read_every_alert(encoding: Any, compress: Any) ->
         assert record.time_unix_nano == alert.at_ns
         assert record.observed_time_unix_nano == alert.created_ns
         assert (record.severity_number, record.severity_text) == (expected.severity_number, expected.severity_text)
-        assert record.event_name == "hullwatch.host_namespace_joined"
+        assert record.event_name == f"hullwatch.{alert.detector.name}"
 
 
 def test_both_encodings_say_the_same() -> None:
@@ -110,6 +110,11 @@ def test_follows_the_semantic_conventions() -> None:
     assert attributes["k8s.namespace.name"] == "shop"
     assert attributes["k8s.pod.name"] == "cart-7d9f"
     assert attributes["k8s.pod.uid"] == "uid-1"
+    assert attributes["k8s.statefulset.name"] == "cart"
+    assert attributes["k8s.node.name"] == "node-1"
+    assert attributes["k8s.container.name"] == "cart"
+    assert attributes["k8s.pod.label.app_kubernetes_io/name"] == "cart"
+    assert not [each for each in attributes if each.startswith("kubernetes.pod") or each == "kubernetes.namespace"]
     assert attributes["process.pid"] == 4242
     assert attributes["process.executable.path"] == "/usr/bin/bash"
     assert attributes["process.command_args"] == ["nsenter", "-t", "1", "-m", "sh"]

@@ -39,7 +39,7 @@ def test_every_alert_follows_the_grammar(name: str) -> None:
     fields = parsed(structured(document(name), HEADER, 8192))
     assert fields["msg"] == BOM + SAMPLES[name].message.encode()
     assert fields["host"] == b"node-1"
-    assert fields["msgid"] == b"HW-101"
+    assert fields["msgid"] == SAMPLES[name].detector.id.encode()
     assert parsed(with_json(document(name), HEADER, b'{"a":"]"}', is_cee=False))["msg"] == b'{"a":"]"}'
 
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.errors import Malformed
-from collectors.node.kubelet import config_path, parse_kubelet
+from collectors.facts import Unknown
+from collectors.node.kubelet import STATIC_POD_PATHS, config_path, parse_kubelet, static_pod_paths
 from collectors.node_facts import Kubelet
 
 KUBEADM = b"""\
@@ -102,3 +103,26 @@ def test_refuses_with_nothing_but_malformed(config: bytes) -> None:
         parse_kubelet((b"kubelet",), config)
     except Malformed:
         return
+
+
+def test_knows_where_the_kubelet_keeps_pods_logs_and_manifests() -> None:
+    config = KUBEADM + b"staticPodPath: /etc/kubernetes/manifests/\npodLogsDir: /data/pod-logs\n"
+    found = parse_kubelet((b"kubelet", b"--config=/c", b"--root-dir", b"/data/kubelet"), config)
+    assert found.root_directory == "/data/kubelet"
+    assert found.pod_logs_directory == "/data/pod-logs"
+    assert found.static_pod_path == "/etc/kubernetes/manifests"
+    by_argument = parse_kubelet((b"kubelet", b"--config=/c", b"--pod-manifest-path=/srv/pods"), config)
+    assert by_argument.static_pod_path == "/srv/pods"
+
+
+@pytest.mark.parametrize("path", ["manifests", "", "/" + "x" * 5000])
+def test_a_manifest_path_that_is_not_absolute_is_none(path: str) -> None:
+    assert parse_kubelet((b"kubelet",), f"staticPodPath: {path}".encode()).static_pod_path is None
+
+
+def test_lists_the_kubelets_own_static_pod_path_before_the_usual_ones() -> None:
+    own = parse_kubelet((b"kubelet", b"--pod-manifest-path=/srv/pods"), b"")
+    assert static_pod_paths(own) == ("/srv/pods", *STATIC_POD_PATHS)
+    usual = parse_kubelet((b"kubelet", b"--pod-manifest-path=/etc/kubernetes/manifests"), b"")
+    assert static_pod_paths(usual) == STATIC_POD_PATHS
+    assert static_pod_paths(None) == static_pod_paths(Unknown("denied: x")) == STATIC_POD_PATHS
