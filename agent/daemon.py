@@ -26,6 +26,7 @@ from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
 from agent.incidents import INCIDENT
 from agent.log import configure_log
+from agent.own_rights import give_up
 from agent.pipeline import Pipeline
 from agent.policy import Policy, load_warnings
 from agent.report import AlertBuilder
@@ -65,6 +66,7 @@ class Agent:
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)
         self._sources = Sources(self._config, collectors, self._inbox.put)
         choice = self._sources.choose()
+        self._give_up_rights(choice, collectors)
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
         builder = AlertBuilder(
@@ -158,6 +160,19 @@ class Agent:
                 baseline=collectors.host.source,
             )
 
+    def _give_up_rights(self, choice: SensorChoice, collectors: Collectors) -> None:
+        """Before any thread is started: rights are a thread's, and the others inherit these."""
+        hardening = self._config.hardening
+        rights = give_up(
+            choice.tier,
+            collectors.roots.proc,
+            drop_capabilities=hardening.drop_capabilities,
+            filter_calls=hardening.syscall_filter,
+        )
+        self._log.info("rights", kept=rights.kept, dropped=len(rights.dropped), refused_calls=rights.refused_calls)
+        for trouble in rights.trouble:
+            self._log.warning("rights_kept", why=trouble)
+
     def _lost(self) -> None:
         if self._sources is not None:
             self._sources.request_sweep()
@@ -210,5 +225,17 @@ def _tells_incidents(config: Config) -> bool:
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
     """The parts of the configuration that differ and are read at start only."""
-    parts = ("sensor", "sweep", "ebpf", "netlink", "containers", "state", "output", "metrics", "roots", "limits")
+    parts = (
+        "sensor",
+        "sweep",
+        "ebpf",
+        "netlink",
+        "containers",
+        "state",
+        "output",
+        "metrics",
+        "roots",
+        "limits",
+        "hardening",
+    )
     return [part for part in parts if getattr(old, part) != getattr(new, part)]

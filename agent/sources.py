@@ -38,6 +38,11 @@ HOST_REFRESH_SECONDS = 30.0
 NODE_REFRESH_SECONDS = 300.0
 
 
+def rest_seconds(cpu_seconds: float, share: float) -> float:
+    """How long who used so much CPU rests, to have used no more than its share of one."""
+    return cpu_seconds * (1 / share - 1)
+
+
 @dataclass(slots=True)
 class SourceHealth:
     """How one source does: whether it runs now, and how often it ended with an error, by error."""
@@ -193,7 +198,7 @@ class Sources:
     def _sweep(self) -> None:
         """One pass after the other; a pass that takes longer than the interval is followed by the next at once."""
         while not self._stopping.is_set():
-            started = time.monotonic()
+            started, cpu_ns = time.monotonic(), time.thread_time_ns()
             self._sweep_wanted.clear()
             self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
             self._sweeper.run()
@@ -205,6 +210,8 @@ class Sources:
             self._refresh_host()
             if self._sweeper.number == 1:
                 self._collectors.observer.watch_host_mounts()
+            # Also after a loss: who floods the node must not make the agent spin.
+            self._stopping.wait(rest_seconds((time.thread_time_ns() - cpu_ns) / 1e9, self._config.sweep.cpu_share))
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
 
     def _look_at_ourselves(self) -> None:

@@ -62,8 +62,7 @@ def debian_packages(root: Path) -> list[Component]:
     distribution = f"debian-{release['VERSION_ID'].strip(chr(34))}"
     parser = email.parser.Parser()
     controls = [
-        parser.parsestr(path.read_text(encoding="utf-8"))
-        for path in sorted((root / "var/lib/dpkg/status.d").iterdir())
+        parser.parsestr(path.read_text(encoding="utf-8")) for path in sorted((root / "var/lib/dpkg/status.d").iterdir())
     ]
     return [_debian_package(control, distribution) for control in controls]
 

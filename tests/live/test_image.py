@@ -131,8 +131,18 @@ def test_sees_an_escape(overlay: str, image: str, stage: Stage, tmp_path: Path) 
     assert (tmp_path / "state").is_dir()
 
 
+EXPLORE = [
+    ("overlays/ebpf", "BPF"),
+    ("overlays/ebpf", "PERFMON"),
+    ("overlays/ebpf", "SYS_PTRACE"),
+    ("overlays/ebpf", "DAC_READ_SEARCH"),
+    ("overlays/netlink", "NET_ADMIN"),
+    ("overlays/netlink", "SYS_PTRACE"),
+    ("overlays/netlink", "DAC_READ_SEARCH"),
+    ("overlays/ebpf", ""),
+    ("overlays/netlink", ""),
+]
 
-EXPLORE = [("overlays/ebpf", "BPF"), ("overlays/ebpf", "PERFMON"), ("overlays/ebpf", "SYS_PTRACE"), ("overlays/ebpf", "DAC_READ_SEARCH"), ("overlays/netlink", "NET_ADMIN"), ("overlays/netlink", "SYS_PTRACE"), ("overlays/netlink", "DAC_READ_SEARCH"), ("overlays/ebpf", ""),("overlays/netlink", "")]
 
 @pytest.mark.parametrize(("overlay", "without"), EXPLORE)
 def test_explore(overlay: str, without: str, image: str, stage: Stage, tmp_path: Path) -> None:
@@ -147,7 +157,10 @@ def test_explore(overlay: str, without: str, image: str, stage: Stage, tmp_path:
                         time.sleep(6)
                         print(get("http://127.0.0.1:9755/healthz"), file=out)
                         m = urllib.request.urlopen("http://127.0.0.1:9755/metrics").read().decode()
-                        print("\n".join(l for l in m.splitlines() if "blind" in l and not l.startswith("#"))[:3000], file=out)
+                        print(
+                            "\n".join(l for l in m.splitlines() if "blind" in l and not l.startswith("#"))[:3000],
+                            file=out,
+                        )
                     except Exception as e:
                         print("EXC", str(e)[:3000], agent.garbage, file=out)
                 print(*agent.log, sep="\n", file=out)
