@@ -37,8 +37,8 @@ class SweepConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True
         Meta(
             gt=0,
             le=1,
-            description="How much of one CPU sweeps may take. Where a sweep costs more than that share of its interval, "
-            "the next one comes later, and health says so.",
+            description="How much of one CPU sweeps may take. Where a sweep costs more than that share of its "
+            "interval, the next one comes later, and health says so.",
         ),
     ] = 0.5
     descriptors: Annotated[
@@ -210,8 +210,8 @@ class HardeningConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     drop_capabilities: Annotated[
         bool,
         Meta(
-            description="Whether it keeps only the capabilities that the sensor needs. Files that it writes then have to "
-            "be in directories of its own user."
+            description="Whether it keeps only the capabilities that the sensor needs. Files that it writes then have "
+            "to be in directories of its own user."
         ),
     ] = True
     syscall_filter: Annotated[

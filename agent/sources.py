@@ -131,6 +131,11 @@ class Sources:
                 raise ConfigError("", None, "sensor", f"netlink is not to be had here: {error}") from error
             return SensorChoice(Tier.POLL, f"netlink is not to be had here: {error}")
         self._connector = connector
+        asked = self._config.netlink.receive_buffer_bytes
+        # The kernel doubles what it gives (socket(7)); without CAP_NET_ADMIN it gives no more than net.core.rmem_max.
+        if connector.receive_buffer_bytes < 2 * asked:
+            why = "a burst of processes may lose events: CAP_NET_ADMIN or net.core.rmem_max gives more"
+            self._log.warning("receive_buffer_small", bytes=connector.receive_buffer_bytes, asked=asked, why=why)
         if wanted == "netlink":
             return SensorChoice(Tier.NETLINK, "the configuration asks for it")
         return SensorChoice(

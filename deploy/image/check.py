@@ -1,4 +1,4 @@
-"""Tries the image out while it is built, inside its own root: a package that is missing, or too much, ends the build."""
+"""Tries the image out while it is built, inside its own root: what is missing, or too much, ends the build."""
 
 from __future__ import annotations
 

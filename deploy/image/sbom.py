@@ -92,7 +92,8 @@ def python_distribution(distribution: importlib.metadata.Distribution) -> Compon
         "purl": purl,
     }
     fields = distribution.metadata
-    expression, free = fields.get("License-Expression"), fields.get("License")
+    expression = fields["License-Expression"] if "License-Expression" in fields else ""
+    free = fields["License"] if "License" in fields else ""
     if expression:
         component["licenses"] = [{"expression": expression}]
     elif free and "\n" not in free:

@@ -1,4 +1,4 @@
-"""The manifests are what they say: valid to Kubernetes' own schema, least-privileged, and the same wherever they stand."""
+"""The manifests are what they say: valid to Kubernetes' own schema, least-privileged, the same wherever they stand."""
 
 import copy
 import re

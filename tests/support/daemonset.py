@@ -23,6 +23,7 @@ ELSEWHERE = frozenset(
         *("terminationGracePeriodSeconds", "tolerations", "nodeSelector", "containers", "volumes"),
     }
 )
+HOST_NAMESPACES = {"hostPID": "--pid=host", "hostNetwork": "--network=host"}
 RESOURCES = {"cpu": "--cpus", "memory": "--memory"}
 
 
@@ -68,13 +69,10 @@ def as_docker_run(
 
 def _of_pod(pod: Manifest) -> Iterator[str]:
     for key, value in pod.items():
-        match key, value:
-            case "hostPID", True:
-                yield "--pid=host"
-            case "hostNetwork", True:
-                yield "--network=host"
-            case _ if key not in ELSEWHERE:
-                raise UnknownSettingError(f"{key}: {value}")
+        if key in HOST_NAMESPACES and value is True:
+            yield HOST_NAMESPACES[key]
+        elif key not in ELSEWHERE:
+            raise UnknownSettingError(f"{key}: {value}")
 
 
 def _of_container(container: Manifest, capabilities: Sequence[str]) -> Iterator[str]:
