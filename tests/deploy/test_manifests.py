@@ -49,6 +49,15 @@ def test_fits_kubernetes_schema(name: Path) -> None:
     assert not found, "\n".join(found)
 
 
+def test_cleanup_fits_kubernetes_schema_and_has_no_capability() -> None:
+    manifests = load((DEPLOY / "cleanup.yaml").read_text())
+    assert [problem for each in manifests for problem in misfits(each)] == []
+    pod = _pod(manifests)
+    contexts = [each["securityContext"] for each in (*pod["initContainers"], *pod["containers"])]
+    assert [context["capabilities"] for context in contexts] == [{"drop": ["ALL"]}] * 2
+    assert not {"hostPID", "hostNetwork", "hostIPC"} & set(pod)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.support import kustomize
-from tests.support.daemonset import Manifest, as_docker_run, probe_addresses
+from tests.support.daemonset import Manifest, as_docker_run, find, load, probe_addresses
 from tests.support.engine import Engine
 from tests.support.running_agent import RunningAgent
 from tests.support.stage import Stage
@@ -178,6 +178,28 @@ def test_names_what_netlink_lacks_without_net_admin(image: str, stage: Stage, tm
         assert len(said) == 1
     else:
         assert "netlink is not to be had here" in ready["reason"]
+
+
+def test_cleanup_deletes_what_the_agent_left_and_ends_in_order(image: str, stage: Stage, tmp_path: Path) -> None:
+    (kept := tmp_path / "hullwatch").mkdir(mode=0o700)
+    (kept / "outbox.sqlite").write_text("alerts")
+    (tmp_path / "other").mkdir()
+    pod = find(load((TOP / "deploy/cleanup.yaml").read_text()), "DaemonSet")["spec"]["template"]["spec"]
+    (delete,), (wait,) = pod["initContainers"], pod["containers"]
+    closed = ("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+    for _ in range(2):  # a node that had none is no trouble
+        mount = f"{tmp_path}:{delete['volumeMounts'][0]['mountPath']}"
+        program, *rest = delete["command"]
+        stage.engine.docker(
+            *("run", "--rm", *closed, "-v", mount, "--entrypoint", program, image, *rest, *delete["args"])
+        )
+        assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    program, *rest = wait["command"]
+    waiting = stage.engine.run(*rest, *wait["args"], options=(*closed, "--entrypoint", program), image=image)
+    time.sleep(1)
+    stage.engine.docker("stop", "-t", "10", waiting.id)
+    assert stage.engine.inspect(waiting.id)["State"]["ExitCode"] == 0
+    stage.engine.remove(waiting)
 
 
 def denied() -> set[str]:
