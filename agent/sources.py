@@ -27,6 +27,7 @@ from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKi
 from collectors.host import refresh_baseline
 from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
+from collectors.own_objects import OwnObjects
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
 from detectors.base import Tier
@@ -68,6 +69,7 @@ class Sources:
         self._collectors = collectors
         self._emit = emit
         self._tracer = 0
+        self._own = OwnObjects(collectors.roots.proc, config.state.directory)
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -225,6 +227,8 @@ class Sources:
         if tracer and tracer != self._tracer:
             self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, "agent", "TracerPid", tracer))
         self._tracer = tracer
+        for part, why in self._own.changes():
+            self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, part, why))
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""

@@ -91,12 +91,11 @@ def python_distribution(distribution: importlib.metadata.Distribution) -> Compon
         "version": distribution.version,
         "purl": purl,
     }
-    fields = distribution.metadata
-    expression = fields["License-Expression"] if "License-Expression" in fields else ""
-    free = fields["License"] if "License" in fields else ""
+    fields = dict(distribution.metadata.json)
+    expression, free = fields.get("license_expression"), str(fields.get("license") or "")
     if expression:
         component["licenses"] = [{"expression": expression}]
-    elif free and "\n" not in free:
+    elif free.strip() and "\n" not in free:
         component["licenses"] = [{"license": {"name": free}}]
     return component
 
