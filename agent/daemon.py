@@ -66,7 +66,6 @@ class Agent:
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)
         self._sources = Sources(self._config, collectors, self._inbox.put)
         choice = self._sources.choose()
-        self._give_up_rights(choice, collectors)
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
         builder = AlertBuilder(
@@ -96,6 +95,7 @@ class Agent:
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
+        self._give_up_rights(choice, collectors)
         way_out.start(builder)
         tell_containers(collectors, self._inbox.put)
         self._sources.start()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from collectors.own_objects import CGROUP, STATE_DIRECTORY, OwnObjects
-from tests.support.proctree import build_tree
+from tests.support.proctree import Tree, build_tree
 
-TREE = {"self": {"cgroup": b"4:cpu:/kubepods/pod1/abc\n0::/kubepods/pod1/abc\n"}}
+TREE: Tree = {"self": {"cgroup": b"4:cpu:/kubepods/pod1/abc\n0::/kubepods/pod1/abc\n"}}
 
 
 @pytest.fixture
