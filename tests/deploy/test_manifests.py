@@ -140,7 +140,7 @@ def test_token_only_where_the_api_is_asked(name: Path) -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    wanted = {("pods", "get"), ("pods", "list"), ("pods", "watch"), ("replicasets", "get"), ("jobs", "get")}
+    wanted = {("pods", "list"), ("pods", "watch")}
     assert rights == (wanted if asks else set())
 
 
