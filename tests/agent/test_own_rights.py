@@ -3,6 +3,7 @@
 import ast
 import errno
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -113,3 +114,20 @@ def test_tells_that_running_threads_keep_their_rights(monkeypatch: pytest.Monkey
 def test_rests_so_long_that_the_share_is_kept(cpu: float, share: float, rest: float) -> None:
     assert rest_seconds(cpu, share) == pytest.approx(rest)
     assert cpu / (cpu + rest) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("header", "column", "missing"),
+    [
+        ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", 0, set[str]()),
+        ("/usr/include/asm-generic/unistd.h", 1, {"mknod"}),  # arm64 has mknodat only
+    ],
+)
+def test_numbers_are_those_of_the_kernels_headers(header: str, column: int, missing: set[str]) -> None:
+    if not Path(header).exists():
+        pytest.skip(f"{header} is not installed (package linux-libc-dev)")
+    found = re.findall(r"^#define __NR(?:3264)?_(\w+)\s+(\d+)$", Path(header).read_text(), re.MULTILINE)
+    numbers = {name: int(number) for name, number in found}
+    assert set(syscall_filter.REFUSED) - set(numbers) == missing
+    for name in syscall_filter.REFUSED.keys() - missing:
+        assert syscall_filter.REFUSED[name][column] == numbers[name], name
