@@ -3,6 +3,9 @@
 Who moves the agent to another cgroup takes its CPU away or freezes it; who puts another directory in the place of its
 state, or opens it to others, has its alerts. Compared are the lines of ``/proc/self/cgroup`` and the directory's
 (device, inode), owner and mode. One thread asks.
+
+On cgroup v1 systemd itself moves a service down, from the root or from its slice to a cgroup of its own, when a
+controller is first wanted there (systemd.resource-control(5)). That is no move of somebody else's.
 """
 
 from __future__ import annotations
@@ -35,18 +38,35 @@ class OwnObjects:
         for name, look in self._looks.items():
             now = look()
             before = self._known.setdefault(name, now)
-            if now != before:
-                self._known[name] = now
+            if now == before:
+                continue
+            self._known[name] = now
+            if name != CGROUP or not _was_settled_by_systemd(before, now):
                 yield name, f"{before} -> {now}"
 
 
+def _was_settled_by_systemd(before: str, now: str) -> bool:
+    """In each hierarchy the path is the same, or below what was the root or a slice."""
+    old, new = (dict(_hierarchies(text)) for text in (before, now))
+    return old.keys() == new.keys() and all(
+        new[name] == path or ((path == "/" or path.endswith(".slice")) and new[name].startswith(path.rstrip("/") + "/"))
+        for name, path in old.items()
+    )
+
+
+def _hierarchies(text: str) -> Iterator[tuple[str, str]]:
+    """Each line's hierarchy and path (cgroups(7))."""
+    for line in text.split("\n"):
+        number, controllers, path = (*line.split(":", 2), "", "")[:3]
+        yield f"{number}:{controllers}", path
+
+
 def _cgroup(proc: str) -> str:
-    """The memberships in one line, which holds no more than the kernel's own names of the hierarchies and paths."""
     try:
-        lines = read_bounded(f"{proc}/self/cgroup", MAX_BYTES, source=SOURCE).split(b"\n")
+        lines = read_bounded(f"{proc}/self/cgroup", MAX_BYTES, source=SOURCE)
     except CollectorError as error:
         return str(error)
-    return " ".join(line.decode("utf-8", "replace") for line in lines if line)
+    return lines.rstrip(b"\n").decode("utf-8", "replace")
 
 
 def _directory(path: str | None) -> str:

@@ -34,10 +34,30 @@ def test_tells_another_cgroup_once(own: OwnObjects, tmp_path: Path) -> None:
     assert list(own.changes()) == [
         (
             CGROUP,
-            "4:cpu:/kubepods/pod1/abc 0::/kubepods/pod1/abc -> 4:cpu:/frozen 0::/kubepods/pod1/abc",
+            "4:cpu:/kubepods/pod1/abc\n0::/kubepods/pod1/abc -> 4:cpu:/frozen\n0::/kubepods/pod1/abc",
         )
     ]
     assert list(own.changes()) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_told"),
+    [
+        pytest.param(b"4:cpu:/", b"4:cpu:/system.slice/hullwatch.service", False, id="systemd-from-the-root"),
+        pytest.param(b"4:cpu:/system.slice", b"4:cpu:/system.slice/hullwatch.service", False, id="systemd-from-slice"),
+        pytest.param(b"4:cpu:/system.slice", b"4:cpu:/system.slicer/x", True, id="beside-the-slice"),
+        pytest.param(b"4:cpu:/kubepods/abc", b"4:cpu:/kubepods/abc/frozen", True, id="below-its-own"),
+        pytest.param(b"4:cpu:/a/b", b"4:cpu:/a", True, id="up"),
+        pytest.param(b"4:cpu:/a:b\n3:x:/", b"4:cpu:/a:b", True, id="a-hierarchy-is-gone"),
+        pytest.param(b"4:name=a:/a", b"4:name=a:/b:c", True, id="path-holds-a-colon"),
+    ],
+)
+def test_a_move_by_systemd_is_none(tmp_path: Path, before: bytes, after: bytes, *, is_told: bool) -> None:
+    proc = build_tree(tmp_path, {"self": {"cgroup": before + b"\n"}})
+    own = OwnObjects(proc, None)
+    assert list(own.changes()) == []
+    Path(proc, "self/cgroup").write_bytes(after + b"\n")
+    assert bool(list(own.changes())) is is_told
 
 
 def test_tells_a_directory_that_is_another(own: OwnObjects, state: Path) -> None:
