@@ -34,6 +34,15 @@ class SweepConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True
             description="Every task is read anew, whole, within this many sweeps, even if it seems unchanged.",
         ),
     ] = 5
+    cpu_share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="How much of one CPU sweeps may take. Where a sweep costs more than that share of its "
+            "interval, the next one comes later, and health says so.",
+        ),
+    ] = 0.5
     descriptors: Annotated[
         int,
         Meta(
@@ -217,6 +226,22 @@ class LimitsConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 16_384
 
 
+class HardeningConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the agent takes from itself as soon as its sensor stands."""
+
+    drop_capabilities: Annotated[
+        bool,
+        Meta(
+            description="Whether it keeps only the capabilities that the sensor needs. Files that it writes then have "
+            "to be in directories of its own user."
+        ),
+    ] = True
+    syscall_filter: Annotated[
+        bool,
+        Meta(description="Whether system calls that it never makes are refused to it: programs, ptrace, mounts, ..."),
+    ] = True
+
+
 class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. Every key may be left out."""
 
@@ -250,3 +275,4 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     metrics: MetricsConfig = MetricsConfig()
     roots: RootsConfig = RootsConfig()
     limits: LimitsConfig = LimitsConfig()
+    hardening: HardeningConfig = HardeningConfig()

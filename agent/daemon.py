@@ -27,6 +27,7 @@ from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
 from agent.incidents import INCIDENT
 from agent.log import configure_log
+from agent.own_rights import give_up
 from agent.pipeline import Pipeline
 from agent.policy import Policy, load_warnings
 from agent.report import AlertBuilder
@@ -99,6 +100,7 @@ class Agent:
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
+        self._give_up_rights(choice, collectors)
         way_out.start(builder)
         tell_containers(collectors, self._inbox.put)
         self._sources.start()
@@ -163,6 +165,19 @@ class Agent:
                 rss_mib=round(psutil.Process().memory_info().rss / 2**20, 1),
                 baseline=collectors.host.source,
             )
+
+    def _give_up_rights(self, choice: SensorChoice, collectors: Collectors) -> None:
+        """Before any thread is started: rights are a thread's, and the others inherit these."""
+        hardening = self._config.hardening
+        rights = give_up(
+            choice.tier,
+            collectors.roots.proc,
+            drop_capabilities=hardening.drop_capabilities,
+            filter_calls=hardening.syscall_filter,
+        )
+        self._log.info("rights", kept=rights.kept, dropped=len(rights.dropped), refused_calls=rights.refused_calls)
+        for trouble in rights.trouble:
+            self._log.warning("rights_kept", why=trouble)
 
     def _lost(self) -> None:
         if self._sources is not None:
@@ -229,5 +244,6 @@ def _needs_restart(old: Config, new: Config) -> list[str]:
         "metrics",
         "roots",
         "limits",
+        "hardening",
     )
     return [part for part in parts if getattr(old, part) != getattr(new, part)]

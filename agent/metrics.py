@@ -16,7 +16,7 @@ from agent.exposition import Metric, Sample
 from agent.health import Code, OutboxStatus, SinkStatus, Status
 from agent.measurements import QUEUE_SOURCE
 from agent.pipeline import DetectorCounts
-from agent.snapshot import ProcessReading, Snapshot
+from agent.snapshot import EbpfReading, ProcessReading, Snapshot
 from collectors.containers.docker import SourceState
 from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from detectors.base import Severity

@@ -35,6 +35,7 @@ from collectors.kubernetes.kubelet_disk import KubeletDisk
 from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
+from collectors.own_objects import OwnObjects
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
 from collectors.watched_objects import WATCHED, configured
@@ -49,6 +50,11 @@ NODE_REFRESH_SECONDS = 300.0
 AUTO = (Tier.NETLINK,)  # and not yet EBPF: docs/adr/0010
 _ASKED_FOR = "the configuration asks for it"
 _BEST = "the best tier that is ready for every node; `sensor: ebpf` sees more, on trial"
+
+
+def rest_seconds(cpu_seconds: float, share: float) -> float:
+    """How long who used so much CPU rests, to have used no more than its share of one."""
+    return cpu_seconds * (1 / share - 1)
 
 
 @dataclass(slots=True)
@@ -76,6 +82,7 @@ class Sources:
         self._collectors = collectors
         self._emit = emit
         self._tracer = 0
+        self._own = OwnObjects(collectors.roots.proc, config.state.directory)
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -160,6 +167,11 @@ class Sources:
         )
         connector.open()
         self._connector = connector
+        asked = self._config.netlink.receive_buffer_bytes
+        # The kernel doubles what it gives (socket(7)); without CAP_NET_ADMIN it gives no more than net.core.rmem_max.
+        if connector.receive_buffer_bytes < 2 * asked:
+            why = "a burst of processes may lose events: CAP_NET_ADMIN or net.core.rmem_max gives more"
+            self._log.warning("receive_buffer_small", bytes=connector.receive_buffer_bytes, asked=asked, why=why)
         return ""
 
     def watch_over(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
@@ -235,7 +247,7 @@ class Sources:
     def _sweep(self) -> None:
         """One pass after the other; a pass that takes longer than the interval is followed by the next at once."""
         while not self._stopping.is_set():
-            started = time.monotonic()
+            started, cpu_ns = time.monotonic(), time.thread_time_ns()
             self._sweep_wanted.clear()
             self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
             if self._ebpf is not None:
@@ -250,6 +262,8 @@ class Sources:
             self._refresh_host()
             if self._sweeper.number == 1:
                 self._collectors.observer.watch_host_mounts()
+            # Also after a loss: who floods the node must not make the agent spin.
+            self._stopping.wait(rest_seconds((time.thread_time_ns() - cpu_ns) / 1e9, self._config.sweep.cpu_share))
             self._sweep_wanted.wait(max(0.0, self._config.sweep.interval_seconds - (time.monotonic() - started)))
 
     def _look_at_ourselves(self) -> None:
@@ -258,6 +272,8 @@ class Sources:
         if tracer and tracer != self._tracer:
             self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, "agent", "TracerPid", tracer))
         self._tracer = tracer
+        for part, why in self._own.changes():
+            self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, part, why))
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""

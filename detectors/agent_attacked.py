@@ -5,7 +5,8 @@ works; a container that does has left already.
 
 *Fires on:* the agent finds itself traced (``TracerPid`` of its own process), or the process connector tells that
 somebody attached to it. Critical when the tracer belongs to a container or is not known, medium when it is a process
-of the host (an administrator with a debugger).
+of the host (an administrator with a debugger). Also when the agent finds itself in another cgroup than it was started
+in, or another directory in the place of its state: high, since the kernel does not say who did it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ from collectors.events import AgentTrouble, TroubleKind
 from collectors.facts import Executable, Process
 from detectors.base import Blind, Detector, Family, Finding, Found, Member, NodeView, Severity, Technique, Tier
 
+PROCESS = "agent"  # the part of the agent that is traced
+
 
 def check(event: AgentTrouble, view: NodeView) -> Found:
     """Ask who it is."""
     if event.kind is not TroubleKind.ATTACKED:
+        return
+    if event.part != PROCESS:
+        message = f"the agent's own {event.part} was changed while it ran"
+        yield Finding(message, None, None, evidence=(("how", event.why),), severity=Severity.HIGH)
         return
     tracer = view.process_by_pid(event.pid) if event.pid is not None else None
     if tracer is None:
@@ -50,13 +57,15 @@ DETECTOR = Detector(
     wants=(AgentTrouble,),
     check=check,
     weakest=Tier.POLL,
-    summary="Somebody traces the agent's own process.",
+    summary="Somebody traces the agent's own process, moves it to another cgroup, or replaces its state directory.",
     benign=(
         "Somebody who debugs the agent (strace, py-spy, gdb) from the host: medium.",
+        "An administrator who moves the agent to another cgroup, or changes the mode of its state directory: high.",
         "py-spy and process_vm_readv attach for a moment only, and are seen by luck.",
     ),
     misses=(
         "Signals to the agent, and its files or its socket opened by a container (ebpf).",
+        "A change of its cgroup's limits, and a file within its state directory that is replaced.",
         "A tracer that attaches and detaches between two sweeps, in the poll tier.",
         "An attacker who ends or freezes the agent at once: HW-904 tells when it is back.",
     ),

@@ -124,6 +124,11 @@ class ConnectorSource:
         self._is_settling = False
         self._strangers_before = 0
 
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """What the kernel gave (``ConnectorSocket.receive_buffer_bytes``); 0 while there is no socket."""
+        return self._socket.receive_buffer_bytes if self._socket is not None else 0
+
     def open(self) -> None:
         """Start to listen: what happens from here on is queued for ``run``. Raises as ``ConnectorSocket.open``."""
         self._socket = self._open_socket()

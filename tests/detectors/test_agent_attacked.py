@@ -30,6 +30,19 @@ def test_fires_as_medium_when_it_is_a_process_of_the_host() -> None:
     assert (found.severity, found.container_id) == (Severity.MEDIUM, None)
 
 
+def test_fires_when_an_object_of_the_agent_is_another_one() -> None:
+    event = AgentTrouble(build.NOW_NS, TroubleKind.ATTACKED, "cgroup", "0::/a -> 0::/frozen")
+    assert run(DETECTOR, event, FakeView()) == [
+        Finding(
+            "the agent's own cgroup was changed while it ran",
+            None,
+            None,
+            evidence=(("how", "0::/a -> 0::/frozen"),),
+            severity=Severity.HIGH,
+        )
+    ]
+
+
 def test_silent_when_it_is_another_trouble() -> None:
     assert run(DETECTOR, AgentTrouble(build.NOW_NS, TroubleKind.AWAY, "agent", "why"), FakeView()) == []
 

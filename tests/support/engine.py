@@ -40,6 +40,7 @@ LABEL = "hullwatch.live"
 LAST_CAPABILITY_OF_DOCKER_20 = 37
 CAP_SYS_RESOURCE = 24
 TRIMMED_RUNTIME = "hullwatch-live-trimmed"
+GRANTING_RUNTIME = "hullwatch-live-granting"
 
 # include/uapi/linux/capability.h, by number; Docker 20.10 refuses the names of 38 and above.
 CAPABILITIES = (
@@ -105,6 +106,7 @@ class Engine:
     socket: Path
     exec_root: Path
     trimmed_runtime: str = ""
+    granting_runtime: str = ""
     process: subprocess.Popen[bytes] | None = None
     directory: Path | None = None
     made_exec_root: bool = False
@@ -241,6 +243,7 @@ def start() -> Engine:
         socket=directory / "docker.sock",
         exec_root=exec_root,
         trimmed_runtime=TRIMMED_RUNTIME if _lacks(CAP_SYS_RESOURCE) else "",
+        granting_runtime=GRANTING_RUNTIME,
         directory=directory,
         made_exec_root=not exec_root.exists(),
         old_cgroups=frozenset(CGROUPS.glob("*/docker")),
@@ -265,18 +268,20 @@ def _spawn(dockerd: str, engine: Engine, driver: str) -> subprocess.Popen[bytes]
     command += [str(engine.exec_root), "--pidfile", str(directory / "docker.pid"), "--storage-driver", driver]
     command += ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
     command += ["--group", "root"]
-    if engine.trimmed_runtime:
-        command += ["--add-runtime", f"{engine.trimmed_runtime}={_write_trimmed_runtime(directory)}"]
+    for name, module in ((engine.trimmed_runtime, "trimmed_runtime"), (engine.granting_runtime, "granting_runtime")):
+        if name:
+            command += ["--add-runtime", f"{name}={_write_runtime(directory, name, module)}"]
     with (directory / "daemon.log").open("ab") as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
         )
 
 
-def _write_trimmed_runtime(directory: Path) -> Path:
-    source = Path(__file__).with_name("trimmed_runtime.py").read_text()
+def _write_runtime(directory: Path, name: str, module: str) -> Path:
+    """A program of one of the modules that stand before runc."""
+    source = Path(__file__).with_name(f"{module}.py").read_text()
     runc = shutil.which("runc") or "/usr/sbin/runc"
-    program = directory / TRIMMED_RUNTIME
+    program = directory / name
     program.write_text(f"#!{sys.executable} -IS\n{source}\nmain({runc!r})\n")
     program.chmod(0o755)
     return program
