@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
+from agent.control_schema import ControlConfig
 from agent.metrics_schema import MetricsConfig
 from agent.output_schema import AnySinkConfig
 from agent.state_schema import FileConfig, JournaldConfig, RateLimitConfig, RedactionConfig, StateConfig
@@ -217,5 +218,6 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     state: StateConfig = StateConfig()
     output: OutputConfig = OutputConfig()
     metrics: MetricsConfig = MetricsConfig()
+    control: ControlConfig = ControlConfig()
     roots: RootsConfig = RootsConfig()
     limits: LimitsConfig = LimitsConfig()

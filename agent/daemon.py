@@ -21,6 +21,7 @@ from agent import __version__
 from agent.assembly import Collectors, assemble, new_state, tell_containers
 from agent.config import load_config
 from agent.config_schema import Config
+from agent.control.running import Control
 from agent.errors import ConfigError
 from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
@@ -67,9 +68,8 @@ class Agent:
         choice = self._sources.choose()
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
-        builder = AlertBuilder(
-            read_host_facts(Path(collectors.roots.host), os.environ), __version__, way_out.first_sequence
-        )
+        host = read_host_facts(Path(collectors.roots.host), os.environ)
+        builder = AlertBuilder(host, __version__, way_out.first_sequence)
         pipeline = Pipeline(
             state,
             self._enabled(self._config),
@@ -94,11 +94,22 @@ class Agent:
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
-        way_out.start(builder)
+        control = Control(state, pipeline.incidents)
+        control.open(
+            self._config,
+            self._config_path,
+            telemetry,
+            way_out.history,
+            node=host.name,
+            reason=choice.reason,
+            detectors=len(pipeline.counts),
+            watch_over=self._sources.watch_over,
+        )
+        way_out.start(builder, control.committed)
         tell_containers(collectors, self._inbox.put)
         self._sources.start()
         try:
-            return self._loop(pipeline, way_out, choice, collectors, telemetry)
+            return self._loop(pipeline, way_out, choice, collectors, telemetry, control)
         finally:
             self._sources.stop()
             way_out.stop(max(LEAST_DELIVER_SECONDS, self._deliver_until - time.monotonic()))
@@ -111,6 +122,7 @@ class Agent:
         choice: SensorChoice,
         collectors: Collectors,
         telemetry: Telemetry,
+        control: Control,
     ) -> int:
         deadline: float | None = None
         while True:
@@ -132,9 +144,12 @@ class Agent:
             event = self._inbox.take(IDLE_SECONDS)
             if event is None:
                 continue
-            for alert in pipeline.feed(event):
-                way_out.take(alert)
-                telemetry.raised(alert)
+            with control.lock:
+                seen = control.before(event)
+                for alert in pipeline.feed(event):
+                    way_out.take(alert)
+                    telemetry.raised(alert)
+                control.after(event, seen)
             if isinstance(event, SweepDone):
                 way_out.swept(event.at_ns)
             way_out.turned(is_idle=len(self._inbox) == 0)
@@ -210,5 +225,17 @@ def _tells_incidents(config: Config) -> bool:
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
     """The parts of the configuration that differ and are read at start only."""
-    parts = ("sensor", "sweep", "ebpf", "netlink", "containers", "state", "output", "metrics", "roots", "limits")
+    parts = (
+        "sensor",
+        "sweep",
+        "ebpf",
+        "netlink",
+        "containers",
+        "state",
+        "output",
+        "metrics",
+        "control",
+        "roots",
+        "limits",
+    )
     return [part for part in parts if getattr(old, part) != getattr(new, part)]

@@ -469,4 +469,5 @@ def _is_wanted(alert: StoredAlert, wanted: Query) -> bool:
         and (wanted.min_severity is None or alert.severity >= wanted.min_severity)
         and (wanted.rule is None or alert.rule_id == wanted.rule)
         and (wanted.container is None or (alert.container_id or "").startswith(wanted.container))
+        and (wanted.before is None or alert.sequence < wanted.before)
     )
