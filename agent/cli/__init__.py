@@ -1,7 +1,7 @@
 """The command line, ``hullwatch``: one file a command, each imported only when it is the one that runs.
 
 Conventions of every command: data goes to stdout, messages to stderr. Exit status 0 is done or clean, 1 findings (or a
-failed proof), 2 wrong usage, a wrong configuration or no permission. ``-o table|json|yaml`` chooses the form of the
+failed proof), 2 wrong usage, a wrong configuration or no permission, 3 to 5 no agent to ask. ``-o table|json|yaml`` chooses the form of the
 data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that goes away
 (``hullwatch ps | head -1``) ends a command quietly, with the status of SIGPIPE.
 
@@ -31,20 +31,40 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "run": Entry("agent.cli.run:run", "Watch this node: the agent."),
     "scan": Entry("agent.cli.scan:scan", "Look at this node once, and say what got out or could."),
+    "status": Entry(
+        "agent.cli.status:status", "Say how the running agent does: sensor, losses, containers, incidents, sinks, cost."
+    ),
+    "alerts": Entry("agent.cli.alerts:alerts", "List the alerts of the running agent, the newest last."),
+    "incidents": Entry(
+        "agent.cli.incidents:incidents",
+        "List the incidents: findings of one container that make a story. With an ID, tell it from its beginning.",
+    ),
+    "events": Entry(
+        "agent.cli.events:events",
+        "Show what containers do, as it happens: programs, exits, changed namespaces and credentials, mounts.",
+    ),
+    "containers": Entry(
+        "agent.cli.containers:containers", "List the containers that the running agent watches, and how each stands."
+    ),
     "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
     "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
     "ways-out": Entry(
         "agent.cli.ways_out:ways_out", "Rank the ways out of a container: by which fact, which steps, seen by what."
     ),
     "rules": Entry("agent.cli.rules:rules", "List what hullwatch detects."),
-    "explain": Entry("agent.cli.explain:explain", "Say what a rule means, and what to do when it fires."),
+    "explain": Entry(
+        "agent.cli.explain:explain", "Say what a rule means, and what to do when it fires; or what one alert means."
+    ),
     "selftest": Entry("agent.cli.selftest:selftest", "Prove that a break-out on this node is seen."),
     "config": Entry("agent.cli.config:config", "Check a configuration file, or print what may stand in one."),
     "completion": Entry("agent.cli.completion:completion", "Print the completion script for a shell."),
 }
 """Every command, in the order of the help."""
 
-EPILOG = "Exit status: 0 done or clean, 1 findings, 2 wrong usage, wrong configuration or no permission."
+EPILOG = (
+    'Paged by an alert? "hullwatch explain EVENT" with its event.id. '
+    "Exit status: 0 done or clean, 1 findings, 2 wrong usage, wrong configuration or no permission, 3 no agent runs."
+)
 
 
 class Commands(click.Group):

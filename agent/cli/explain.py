@@ -1,4 +1,4 @@
-"""``hullwatch explain``: one rule, for the person who was woken by it."""
+"""``hullwatch explain``: one rule, or one alert, for the person who was woken by it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from agent.cli.agent_link import Agent, agent_options
 from agent.cli.output import Output, Refused, output_options, paragraph
 from agent.cli.rules import of_detector
 from agent.detector_reference import description
@@ -19,26 +20,44 @@ WIDEST = 100
 
 
 @click.command()
-@click.argument("rule")
+@click.argument("wanted", metavar="RULE|EVENT")
+@agent_options
 @output_options
-def explain(rule: str, output: Output) -> None:
-    """Say what a rule means, and what to do when it fires.
+def explain(agent: Agent, wanted: str, output: Output) -> None:
+    """Say what a rule means, and what to do when it fires; or what one alert means.
 
-    RULE is an id (HW-103, or just 103) or a name (host_root_entered).
+    RULE is an id (HW-103, or just 103) or a name (host_root_entered). EVENT is the id of an alert (event.id), or the
+    start of one: then what was seen, how it is judged, whether the container is contained now, and what to do next;
+    that asks the running agent.
     """
-    detector = find(rule)
+    detector = known(wanted)
+    if detector is None:
+        from agent.cli import explain_alert
+
+        if explain_alert.may_be_meant(wanted):
+            explain_alert.show(agent, wanted, output)
+            return
+        detector = find(wanted)  # which says what is near
     if output.is_table:
         output.text(page(detector, width=min(output.width or WIDEST, WIDEST)))
     else:
         output.document({**of_detector(detector), "description": description(detector)})
 
 
-def find(wanted: str) -> Detector:
-    """The detector of that id or name; raises ``Refused``, with those that are near."""
+def known(wanted: str) -> Detector | None:
+    """The detector of that id or name; ``None`` where there is none."""
     letters = _letters(wanted)
     for detector in (*DETECTORS, INCIDENT):
         if letters in {_letters(each) for each in (detector.id, detector.id.removeprefix("HW-"), detector.name)}:
             return detector
+    return None
+
+
+def find(wanted: str) -> Detector:
+    """The detector of that id or name; raises ``Refused``, with those that are near."""
+    detector = known(wanted)
+    if detector is not None:
+        return detector
     raise Refused(f"there is no rule {clipped(wanted, 80)}; {near(wanted)}")
 
 

@@ -33,7 +33,7 @@ _VERDICTS: dict[Relation, tuple[str, str]] = {
 
 @click.command()
 @click.argument("wanted", metavar="CONTAINER|PID")
-@node.config_option
+@node.look_options
 @output_options
 @click.pass_obj
 def inspect(look: node.Look | None, wanted: str, config_path: Any, output: Output) -> None:

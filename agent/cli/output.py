@@ -26,6 +26,9 @@ from detectors.base import Severity
 EXIT_CLEAN = 0
 EXIT_FINDINGS = 1
 EXIT_REFUSED = 2
+EXIT_NO_AGENT = 3
+EXIT_NOT_OURS = 4
+EXIT_OTHER_VERSION = 5
 EXIT_INTERRUPTED = 130  # 128 + SIGINT: what a shell shows for a program that the signal ended
 EXIT_READER_GONE = 141  # likewise, SIGPIPE
 

@@ -40,7 +40,7 @@ NOTABLE_CAPABILITIES = sum(1 << NUMBERS[name] for name in _NOTABLE.split(" "))
 
 @click.command()
 @click.argument("wanted", metavar="[CONTAINER]...", nargs=-1)
-@node.config_option
+@node.look_options
 @output_options
 @click.pass_obj
 def ps(look: node.Look | None, wanted: tuple[str, ...], config_path: Any, output: Output) -> None:

@@ -18,6 +18,10 @@ _INTRODUCTION = """\
 _CONVENTIONS = """\
 ## Conventions
 
+`status`, `alerts`, `incidents`, `events`, `containers` and `explain EVENT` ask the running agent through its control
+socket. `ps`, `inspect`, `ways-out` and `scan` ask it too, if one runs, and else look by themselves; they say on stderr
+which it was.
+
 Data goes to stdout, messages to stderr. Exit status:
 
 | status | means |
@@ -25,6 +29,9 @@ Data goes to stdout, messages to stderr. Exit status:
 | 0 | done; clean |
 | 1 | findings; a proof that failed |
 | 2 | wrong usage, a wrong configuration, no permission |
+| 3 | no agent runs, or it went away while it answered |
+| 4 | what is there is no agent's socket, or somebody else's |
+| 5 | the agent speaks another version of the control protocol |
 | 141 | nobody read stdout any more (as SIGPIPE has it) |
 
 Containers are named by a name, an id or at least three characters of its start, and in Kubernetes by

@@ -38,7 +38,7 @@ COLUMNS = (
     is_flag=True,
     help="Instead of findings: the ways out of every container, ranked, and what is weak about the node.",
 )
-@node.config_option
+@node.look_options
 @output_options
 @click.pass_context
 def scan(ctx: click.Context, min_severity: str, is_exposure: bool, config_path: Any, output: Output) -> None:  # noqa: FBT001 (click's)

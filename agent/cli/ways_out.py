@@ -32,7 +32,7 @@ NODE_RULE = "HW-351"
 
 @click.command("ways-out")
 @click.argument("wanted", metavar="CONTAINER")
-@node.config_option
+@node.look_options
 @output_options
 @click.pass_obj
 def ways_out(look: node.Look | None, wanted: str, config_path: Any, output: Output) -> None:

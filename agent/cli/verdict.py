@@ -1,0 +1,131 @@
+"""Whether a container is contained now: which of its live processes are wider than it is. Pure.
+
+A process is measured by the one through which it came in (the container's first, or the root of an exec session), so
+that what somebody was given with ``docker exec --privileged`` is not held against the container.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent import describe
+from agent.cli import documents
+from agent.state import NodeState
+from collectors.confinement import Dimension, Widening, wider
+from collectors.facts import Process, ProcessKey, Unknown
+from detectors.base import Member
+
+_OUTSIDE = frozenset({Dimension.NAMESPACES, Dimension.ROOT, Dimension.CGROUP})
+"""The dimensions in which wider means elsewhere; in the others it means more powerful where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """A live process that is wider than its container."""
+
+    process: Process
+    widened: tuple[Widening, ...]
+
+    @property
+    def is_out(self) -> bool:
+        """It is outside, not only more powerful."""
+        return any(each.dimension in _OUTSIDE for each in self.widened)
+
+    @property
+    def aspects(self) -> str:
+        """In what it is wider."""
+        return ", ".join(each.aspect for each in self.widened)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``live`` are the container's processes; ``unknown`` counts those that could not be compared."""
+
+    container_id: str
+    live: frozenset[ProcessKey]
+    wide: tuple[Wide, ...]
+    unknown: int
+
+    @property
+    def word(self) -> str:
+        """``out``, ``widened``, ``contained``, ``ended``."""
+        if any(each.is_out for each in self.wide):
+            return "out"
+        if self.wide:
+            return "widened"
+        return "contained" if self.live else "ended"
+
+    def sentence(self) -> str:
+        """For a person; it claims no more than what was compared."""
+        doubt = f"; {self.unknown} could not be compared" if self.unknown else ""
+        match self.word:
+            case "out":
+                out = [each for each in self.wide if each.is_out]
+                return f"OUT: {_processes(len(out))} of this container {_are(len(out))} outside it{doubt}"
+            case "widened":
+                return f"WIDENED: {_processes(len(self.wide))} of this container can do more than it may{doubt}"
+            case "contained":
+                count = len(self.live)
+                return (
+                    f"CONTAINED: no live process of this container ({_processes(count)}) is wider than it{doubt}; what "
+                    "was done to files, mounts or the kernel may last: see the story"
+                )
+            case _:
+                return "ENDED: no process of this container lives; what was done to the host may last: see the story"
+
+
+def verdict(state: NodeState, container_id: str) -> Verdict:
+    """The verdict on a container, by what the state holds now."""
+    wide: list[Wide] = []
+    live: set[ProcessKey] = set()
+    unknown = 0
+    for process in state.processes():
+        member = state.member(process)
+        if not isinstance(member, Member) or member.container.id != container_id:
+            continue
+        live.add(process.key)
+        entered = member.entry if not isinstance(member.entry, Unknown) else member.first
+        if isinstance(entered, Unknown):
+            unknown += 1
+            continue
+        widened = wider(process.confinement, entered.confinement, member.frame)
+        if widened:
+            wide.append(Wide(process, widened))
+    return Verdict(container_id, frozenset(live), tuple(sorted(wide, key=lambda each: each.process.key)), unknown)
+
+
+def document(found: Verdict) -> documents.Document:
+    """The verdict as plain values."""
+    return {
+        "verdict": found.word,
+        "live_processes": len(found.live),
+        "not_compared": found.unknown,
+        "wider": [
+            {
+                "pid": each.process.key.pid,
+                "command_line": documents.command(each.process),
+                "is_outside": each.is_out,
+                "widened": [
+                    {"aspect": one.aspect, "was": describe.value(one.was), "now": describe.value(one.now)}
+                    for one in each.widened
+                ],
+            }
+            for each in found.wide
+        ],
+    }
+
+
+def lines(found: Verdict) -> list[str]:
+    """The verdict for a terminal: the sentence, and each process that is wider."""
+    return [
+        found.sentence(),
+        *(f"  pid {each.process.key.pid} {documents.command(each.process)}: {each.aspects}" for each in found.wide),
+    ]
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'' if count == 1 else 'es'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
