@@ -1,9 +1,9 @@
 """The command line, ``hullwatch``: one file a command, each imported only when it is the one that runs.
 
 Conventions of every command: data goes to stdout, messages to stderr. Exit status 0 is done or clean, 1 findings (or a
-failed proof), 2 wrong usage, a wrong configuration or no permission, 3 to 5 no agent to ask. ``-o table|json|yaml`` chooses the form of the
-data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that goes away
-(``hullwatch ps | head -1``) ends a command quietly, with the status of SIGPIPE.
+failed proof), 2 wrong usage, a wrong configuration or no permission, 3 to 5 no agent to ask. ``-o`` chooses the form of
+the data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that goes
+away (``hullwatch ps | head -1``) ends a command quietly, with the status of SIGPIPE.
 
 Guarded by ``tests/agent/cli/test_main.py``: the table below says what each command's own help says.
 """

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +32,7 @@ from agent.control.socket_file import peer_of
 
 GREETING_SECONDS = 3.0
 ANSWER_SECONDS = 30.0
+RETRY_SECONDS = 0.02
 _CHUNK_BYTES = 262_144
 
 
@@ -171,7 +173,7 @@ def _connected(path: str) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         connection.settimeout(GREETING_SECONDS)
         try:
-            connection.connect(path)
+            _connect(connection, path)
             _must_be_ours(path, peer_of(connection).uid, "is served by")
         except BaseException:
             connection.close()
@@ -184,8 +186,22 @@ def _connected(path: str) -> socket.socket:
             raise NoAgent(f"no agent runs here: there is no socket {path}") from error
         if error.errno == errno.ECONNREFUSED:
             raise NoAgent(f"no agent runs here: nobody listens at {path}") from error
-        raise NoAgent(f"{path}: {error.strerror or error}") from error
+        raise NoAgent(f"the agent at {path} does not answer: {error.strerror or error}") from error
     return connection
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    """Connect; where as many wait as the kernel lets (EAGAIN), try again for as long as a greeting may take."""
+    deadline = time.monotonic() + GREETING_SECONDS
+    while True:
+        try:
+            connection.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _must_be_ours(path: str, uid: int, how: str) -> None:

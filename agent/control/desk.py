@@ -23,9 +23,9 @@ from agent.control.wanted import Wanted, parsed
 from agent.formats.ecs import timestamp
 from agent.incidents import Chapter, Incident, Incidents
 from agent.outbox_file import OutboxFileError, Query
+from agent.snapshot import Snapshot
 from agent.state import NodeState
 from agent.stored_alert import StoredAlert
-from agent.telemetry import Telemetry
 
 PAGE = 128
 MAX_SCANNED = 200_000
@@ -71,14 +71,14 @@ class Desk:
         self,
         core: Core,
         watch: Watch,
-        telemetry: Telemetry,
+        snapshot: Callable[[], Snapshot],
         history: History,
         facts: status.Facts,
         ring: Callable[[], None],
     ) -> None:
         self._watch = watch
         self._core = core
-        self._telemetry = telemetry
+        self._snapshot = snapshot
         self._history = history
         self._facts = facts
         self._ring = ring
@@ -101,7 +101,7 @@ class Desk:
                 feed.offer(alert)
 
     def _status(self, _: Mapping[str, Any]) -> Answer:
-        snapshot = self._telemetry.snapshot()
+        snapshot = self._snapshot()
         with self._core.lock:
             incidents = self._core.incidents.current()
         yield status.document(snapshot, self._facts, [each.severity for each in incidents])

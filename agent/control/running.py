@@ -51,7 +51,7 @@ class Control:
         log = structlog.get_logger("control")
         path = socket_path(config.control, config.state.directory)
         facts = Facts(node, os.getpid(), reason, config_path, config.state.directory, path, detectors)
-        desk = Desk(self._core, self._watch, telemetry, history, facts, lambda: server.ring())  # noqa: PLW0108 (made below)
+        desk = Desk(self._core, self._watch, telemetry.snapshot, history, facts, lambda: server.ring())  # noqa: PLW0108 (made below)
         server = ControlServer(
             path,
             config.control.group,
