@@ -101,7 +101,9 @@ def agent_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @socket_option
     @wraps(command)
     def with_agent(*args: Any, config_path: Path | None, **options: Any) -> Any:
-        return command(*args, agent=Agent(config_path), **options)
+        agent = Agent(config_path)
+        click.get_current_context().call_on_close(agent.close)
+        return command(*args, agent=agent, **options)
 
     return with_agent
 
@@ -124,6 +126,11 @@ class Agent:
         """The same for an answer that goes on for ever."""
         self._connected().wait_for_ever()
         return self.ask(method, **parameters)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            self._connection.close()
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -36,11 +36,12 @@ code, .mono { font: 13px/1.45 ui-monospace, monospace; overflow-wrap: anywhere; 
 .contained { color: var(--good); }
 .badge { display: inline-block; border: 1px solid currentColor; border-radius: .25rem; padding: 0 .4rem;
   font-size: .8rem; font-weight: 600; }
-.verdict { border-left: .3rem solid currentColor; background: var(--soft); padding: .75rem 1rem; margin: 1rem 0; }
-.verdict > * { color: var(--ink); } .verdict strong { color: inherit; }
+.verdict { border-left: .3rem solid; background: var(--soft); padding: .75rem 1rem; margin: 1rem 0; }
+.verdict > * { color: var(--ink); } .verdict strong { font-size: 1.1em; } .verdict strong.out { color: var(--bad); }
+.verdict strong.widened { color: var(--warn); } .verdict strong.contained { color: var(--good); }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top;
   padding: .3rem .6rem; border-bottom: 1px solid var(--line); } th { color: var(--dim); font-weight: 600; }
-.changed td { background: var(--soft); font-weight: 600; }
+.changed td { background: var(--soft); } .changed td:last-child { color: var(--bad); font-weight: 600; }
 ol.time { list-style: none; margin: 0; padding: 0 0 0 1rem; border-left: 2px solid var(--line); }
 ol.time > li { margin: 0 0 .9rem; } ul.tree, ul.tree ul { list-style: none; margin: 0; padding-left: 1.2rem;
   border-left: 1px dotted var(--line); } ul.tree { border: 0; padding: 0; }

@@ -233,9 +233,10 @@ def fate(node: Node, now: Verdict | None) -> str:
 
 
 def _next(story: Story) -> Iterator[str]:
-    last = story.alerts[-1] if story.alerts else {}
-    if last:
-        yield f"  hullwatch explain {text(last, 'event.id')}    what the last finding means, and what to do"
+    worst = max(story.alerts, key=told.severity, default=None)  # the first of those that are as bad
+    if worst is not None:
+        rule = text(worst, "rule.id")
+        yield f"  hullwatch explain {text(worst, 'event.id')}    what the worst finding ({rule}) means, and what to do"
     if story.container_id:
         short = story.container_id[:12]
         yield f"  hullwatch ps {short}    its processes now; hullwatch events {short}    what they do, live"

@@ -26,8 +26,7 @@ def container_filters(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--container", metavar="NAME|ID", help="Only containers of this name, id or start of an id.")
     @wraps(command)
     def with_filters(*args: Any, namespace: str | None, pod: str | None, container: str | None, **options: Any) -> Any:
-        wanted = options.pop("wanted", {}) | _given(namespace=namespace, pod=pod, container=container)
-        return command(*args, wanted=wanted, **options)
+        return command(*args, wanted=_given(namespace=namespace, pod=pod, container=container), **options)
 
     return with_filters
 
@@ -45,15 +44,21 @@ def alert_filters(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--until", metavar="TIME", help="Before: as --since.")
     @wraps(command)
     def with_filters(
-        *args: Any, rule: str | None, min_severity: str | None, since: str | None, until: str | None, **options: Any
+        *args: Any,
+        wanted: Wanted,
+        rule: str | None,
+        min_severity: str | None,
+        since: str | None,
+        until: str | None,
+        **options: Any,
     ) -> Any:
-        wanted = _given(
+        of_alerts = _given(
             rule=_rule_id(rule) if rule is not None else None,
             min_severity=int(Severity[min_severity.upper()]) if min_severity is not None else None,
             since_ns=_moment("--since", since),
             until_ns=_moment("--until", until),
         )
-        return command(*args, wanted=wanted, **options)
+        return command(*args, wanted={**wanted, **of_alerts}, **options)
 
     return container_filters(with_filters)
 

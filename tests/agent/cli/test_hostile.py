@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
+from collections.abc import Iterator
 
 import pytest
 import yaml
 
 from agent.cli import COMMANDS
+from agent.outbox import Query
 from agent.text import visible
-from tests.agent.cli.nodes import HOSTILE, hostile, invoke
+from collectors.events import Exec
+from tests.agent.cli.nodes import HOSTILE, hostile, hostile_events, invoke
 from tests.support import build
+from tests.support.answering import Answering, answering
 
 ON_A_NODE = (
     ("ps",),
@@ -29,6 +35,21 @@ ON_A_NODE = (
     ("inspect", "nobody"),
     ("inspect", f"nobody {HOSTILE}"),
 )
+ASKED = (
+    ("status",),
+    ("alerts",),
+    ("alerts", "--no-trunc"),
+    ("alerts", "--rule", "HW-101"),
+    ("incidents",),
+    ("incidents", "INCIDENT"),
+    ("incidents", "INCIDENT", "--no-trunc"),
+    ("containers",),
+    ("containers", "--no-trunc"),
+    ("events", "--limit", "3"),
+    ("events", "--limit", "3", "--no-trunc"),
+    ("explain", "EVENT"),
+)
+"""Asked of an agent; a word in capitals is the id that it has for it."""
 ARGUMENT = HOSTILE.replace("\ud800", "\udcff")  # what Python makes of a byte that is not UTF-8
 ELSEWHERE = (
     (ARGUMENT,),
@@ -41,6 +62,9 @@ ELSEWHERE = (
     ("completion", ARGUMENT),
     ("run", "--config", f"/nowhere/{ARGUMENT}"),
     ("ps", "--config", f"/nowhere/{ARGUMENT}"),
+    ("alerts", "--since", ARGUMENT),
+    ("alerts", "--rule", ARGUMENT),
+    ("incidents", ARGUMENT, "--html", f"/nowhere/{ARGUMENT}", "--config", f"/nowhere/{ARGUMENT}"),
 )
 
 
@@ -62,8 +86,53 @@ def test_no_raw_control_character_of_an_argument_is_written(arguments: tuple[str
     assert shown(result.output) == result.output
 
 
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answering]:
+    with answering(tmp_path_factory.mktemp("hostile"), *hostile_events()) as running:
+        yield running
+
+
+@pytest.mark.parametrize("form", ["table", "wide", "json", "yaml", "jsonl"])
+@pytest.mark.parametrize("arguments", ASKED, ids=" ".join)
+def test_no_raw_control_character_of_an_agents_answer_is_written(
+    agent: Answering, arguments: tuple[str, ...], form: str
+) -> None:
+    alert = json.loads(agent.outbox.query(Query(container=build.container_id()), 1)[0].document)
+    ids = {"INCIDENT": alert["hullwatch"]["incident"]["id"], "EVENT": alert["event"]["id"]}
+    words = [ids.get(each, each) for each in arguments]
+    with happening(agent) if arguments[0] == "events" else contextlib.nullcontext():
+        result = invoke(None, *words, "-o", form, "--socket", agent.path)
+    assert result.exit_code == 0, result.output
+    assert shown(result.stdout) == result.stdout
+    assert shown(result.stderr) == result.stderr
+    assert result.stdout
+    if arguments[0] != "status" and form in {"table", "wide"}:
+        assert "b\\x09" in result.stdout or "\\x1b" in result.stdout  # the names are there
+
+
+@contextlib.contextmanager
+def happening(agent: Answering) -> Iterator[None]:
+    """Things go on happening on that node, until the block ends."""
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        number = 0
+        while not is_over.wait(0.01):
+            number += 1
+            raw = HOSTILE.encode("utf-8", "surrogatepass")
+            agent.feed(Exec(build.NOW_NS + number, build.process(6000 + number % 100, name=raw, arguments=raw)))
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
 def test_every_command_that_shows_a_node_is_covered() -> None:
-    tested = {arguments[0] for arguments in (*ON_A_NODE, *ELSEWHERE)}
+    tested = {arguments[0] for arguments in (*ON_A_NODE, *ASKED, *ELSEWHERE)}
     assert set(COMMANDS) <= tested | {"selftest"}  # which makes its own container
 
 
