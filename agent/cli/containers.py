@@ -33,7 +33,7 @@ COLUMNS = (
     Column("GIVEN", 60),
 )
 
-_STYLES = {"out": BAD, "widened": DOUBTFUL}
+_STYLES = {"out": BAD, "widened": DOUBTFUL, "unknown": DOUBTFUL}
 
 
 @click.command()
@@ -43,7 +43,8 @@ _STYLES = {"out": BAD, "widened": DOUBTFUL}
 def containers(agent: Agent, wanted: Wanted, output: Output) -> None:
     """List the containers that the running agent watches, and how each stands.
 
-    NOW is "out" when a live process of it is outside it, "widened" when one can do more than it may, else "contained".
+    NOW is "out" when a live process of it is outside it, "widened" when one can do more than it may, "unknown" when one
+    could not be compared, else "contained".
     INCIDENT is its latest story, GIVEN the rules of the ways out that it was given (hullwatch ways-out explains them).
     """
     state = inquiry.node_state(agent)

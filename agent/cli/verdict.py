@@ -1,7 +1,9 @@
 """Whether a container is contained now: which of its live processes are wider than it is. Pure.
 
-A process is measured by the one through which it came in (the container's first, or the root of an exec session), so
-that what somebody was given with ``docker exec --privileged`` is not held against the container.
+Where it is (namespaces, root, cgroup) is measured by the container's first process: no runtime sends a session
+elsewhere, and one that was first seen when it had left already must not pass for one that came in like that. What it
+may do (privileges, filters) is measured by the process through which it came in, so that what somebody was given with
+``docker exec --privileged`` is not held against the container. Guarded by tests/live/test_told_story.py.
 """
 
 from __future__ import annotations
@@ -48,26 +50,30 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """``out``, ``widened``, ``contained``, ``ended``."""
+        """``out``, ``widened``, ``unknown``, ``contained``, ``ended``."""
         if any(each.is_out for each in self.wide):
             return "out"
         if self.wide:
             return "widened"
+        if self.unknown:
+            return "unknown"
         return "contained" if self.live else "ended"
 
     def sentence(self) -> str:
         """For a person; it claims no more than what was compared."""
-        doubt = f"; {self.unknown} could not be compared" if self.unknown else ""
+        doubt = f"; {_processes(self.unknown)} could not be compared" if self.unknown else ""
         match self.word:
             case "out":
                 out = [each for each in self.wide if each.is_out]
                 return f"OUT: {_processes(len(out))} of this container {_are(len(out))} outside it{doubt}"
             case "widened":
                 return f"WIDENED: {_processes(len(self.wide))} of this container can do more than it may{doubt}"
+            case "unknown":
+                return f"UNKNOWN: of {_processes(len(self.live))} {self.unknown} could not be compared; no other is wider"
             case "contained":
                 count = len(self.live)
                 return (
-                    f"CONTAINED: no live process of this container ({_processes(count)}) is wider than it{doubt}; what "
+                    f"CONTAINED: no live process of this container ({_processes(count)}) is wider than it; what "
                     "was done to files, mounts or the kernel may last: see the story"
                 )
             case _:
@@ -84,11 +90,15 @@ def verdict(state: NodeState, container_id: str) -> Verdict:
         if not isinstance(member, Member) or member.container.id != container_id:
             continue
         live.add(process.key)
-        entered = member.entry if not isinstance(member.entry, Unknown) else member.first
-        if isinstance(entered, Unknown):
+        if isinstance(member.first, Unknown) or isinstance(member.entry, Unknown):
             unknown += 1
             continue
-        widened = wider(process.confinement, entered.confinement, member.frame)
+        there = wider(process.confinement, member.first.confinement, member.frame)
+        gained = wider(process.confinement, member.entry.confinement, member.frame)
+        widened = (
+            *(each for each in there if each.dimension in _OUTSIDE),
+            *(each for each in gained if each.dimension not in _OUTSIDE),
+        )
         if widened:
             wide.append(Wide(process, widened))
     return Verdict(container_id, frozenset(live), tuple(sorted(wide, key=lambda each: each.process.key)), unknown)
