@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import ebpf, latency, memory, outbox, process_events, running_agent, sinks, sweep
+from bench import commands, ebpf, latency, memory, outbox, process_events, running_agent, sinks, sweep
 
-for benchmark in (sweep, process_events, running_agent, latency, memory, ebpf, outbox, sinks):
+for benchmark in (sweep, process_events, running_agent, latency, memory, ebpf, outbox, sinks, commands):
     benchmark.main()

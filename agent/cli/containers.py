@@ -52,8 +52,14 @@ def containers(agent: Agent, wanted: Wanted, output: Output) -> None:
     only = Filter(**wanted)
     found = sorted(filter(only.admits_container, state.containers()), key=lambda each: (display_name(each), each.id))
     latest = {str(each.summary.get("container_id") or told.text(each.alert, "container.id")): each for each in known}
+    now = verdicts.verdicts(state)
     rows = [
-        (each, verdicts.verdict(state, each.id), latest.get(each.id), _given(exposures.get(each.id, [])))
+        (
+            each,
+            now.get(each.id) or Verdict(each.id, frozenset(), (), 0),
+            latest.get(each.id),
+            _given(exposures.get(each.id, [])),
+        )
         for each in found
     ]
     if not output.is_table:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from agent.cli.output import Format, Output, write
-from agent.cli.tables import Cell, Column
+from agent.cli.tables import Cell, Column, styled
 from agent.text import clipped, valid, visible
 
 _GAP = "  "
@@ -42,7 +40,7 @@ class Stream:
             shown = text if limit is None else clipped(text, limit)
             padding = "" if is_last else " " * max(0, self._widths[index] - len(shown))
             used += len(shown) + len(padding) + len(_GAP)
-            parts.append(_styled(shown, style) + padding if self._output.color else shown + padding)
+            parts.append(styled(shown, style) + padding if self._output.color else shown + padding)
         write(_GAP.join(parts).rstrip(" ") + "\n")
 
     def _limit(self, index: int, used: int, *, is_last: bool) -> int | None:
@@ -58,11 +56,3 @@ def _joined(cell: Cell) -> tuple[str, str]:
     spans = ((cell, ""),) if isinstance(cell, str) else cell
     style = next((style for _, style in spans if style), "")
     return "".join(visible(valid(text)) for text, _ in spans), style
-
-
-def _styled(text: str, style: str) -> str:
-    if not style:
-        return text
-    words = style.split(" ")
-    color = next((word for word in words if word != "bold"), None)
-    return click.style(text, fg=color, bold="bold" in words)

@@ -69,7 +69,9 @@ class Verdict:
             case "widened":
                 return f"WIDENED: {_processes(len(self.wide))} of this container can do more than it may{doubt}"
             case "unknown":
-                return f"UNKNOWN: of {_processes(len(self.live))} {self.unknown} could not be compared; no other is wider"
+                return (
+                    f"UNKNOWN: {self.unknown} of {_processes(len(self.live))} could not be compared; no other is wider"
+                )
             case "contained":
                 count = len(self.live)
                 return (
@@ -82,26 +84,39 @@ class Verdict:
 
 def verdict(state: NodeState, container_id: str) -> Verdict:
     """The verdict on a container, by what the state holds now."""
-    wide: list[Wide] = []
-    live: set[ProcessKey] = set()
-    unknown = 0
+    return verdicts(state, container_id).get(container_id) or Verdict(container_id, frozenset(), (), 0)
+
+
+def verdicts(state: NodeState, only: str | None = None) -> dict[str, Verdict]:
+    """The verdicts on all containers that have live processes, or on one."""
+    found: dict[str, list[tuple[Process, tuple[Widening, ...] | None]]] = {}
     for process in state.processes():
         member = state.member(process)
-        if not isinstance(member, Member) or member.container.id != container_id:
-            continue
-        live.add(process.key)
-        if isinstance(member.first, Unknown) or isinstance(member.entry, Unknown):
-            unknown += 1
-            continue
-        there = wider(process.confinement, member.first.confinement, member.frame)
-        gained = wider(process.confinement, member.entry.confinement, member.frame)
-        widened = (
-            *(each for each in there if each.dimension in _OUTSIDE),
-            *(each for each in gained if each.dimension not in _OUTSIDE),
-        )
-        if widened:
-            wide.append(Wide(process, widened))
-    return Verdict(container_id, frozenset(live), tuple(sorted(wide, key=lambda each: each.process.key)), unknown)
+        if isinstance(member, Member) and only in {None, member.container.id}:
+            found.setdefault(member.container.id, []).append((process, _widened(process, member)))
+    return {container_id: _verdict(container_id, compared) for container_id, compared in found.items()}
+
+
+def _verdict(container_id: str, compared: list[tuple[Process, tuple[Widening, ...] | None]]) -> Verdict:
+    wide = [Wide(process, widened) for process, widened in compared if widened]
+    return Verdict(
+        container_id,
+        frozenset(process.key for process, _ in compared),
+        tuple(sorted(wide, key=lambda each: each.process.key)),
+        sum(widened is None for _, widened in compared),
+    )
+
+
+def _widened(process: Process, member: Member) -> tuple[Widening, ...] | None:
+    """In what a process is wider; ``None`` where it can't be compared."""
+    if isinstance(member.first, Unknown) or isinstance(member.entry, Unknown):
+        return None
+    there = wider(process.confinement, member.first.confinement, member.frame)
+    gained = wider(process.confinement, member.entry.confinement, member.frame)
+    return (
+        *(each for each in there if each.dimension in _OUTSIDE),
+        *(each for each in gained if each.dimension not in _OUTSIDE),
+    )
 
 
 def document(found: Verdict) -> documents.Document:

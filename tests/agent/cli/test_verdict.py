@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from agent.cli.verdict import lines, verdict
 from agent.state import NodeState
@@ -20,7 +21,7 @@ def state_of(*events: Event) -> NodeState:
     return state
 
 
-def session(**confined: object) -> Process:
+def session(**confined: Any) -> Process:
     """A process that the host sent into the container, as the agent first met it."""
     return build.process(5000, parent_pid=900, confinement=build.confinement(**confined))
 
@@ -69,7 +70,7 @@ def test_unknown_when_the_first_process_was_not_seen() -> None:
     assert isinstance(first, Unknown)
     found = verdict(state, CONTAINER)
     assert (found.word, found.unknown) == ("unknown", 1)
-    assert lines(found)[0].startswith("UNKNOWN: of 1 process 1 could not be compared")
+    assert lines(found)[0].startswith("UNKNOWN: 1 of 1 process could not be compared")
 
 
 def test_ended_when_nobody_lives() -> None:
