@@ -12,8 +12,6 @@ from agent.config_section import AbsolutePath, Section
 GroupName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 SOCKET_NAME = "control.sock"
-RUN_SOCKET = "/run/hullwatch/control.sock"
-"""Where it is when there is no state directory."""
 
 MAX_PATH_BYTES = 107  # sun_path of sockaddr_un, less the NUL (unix(7))
 
@@ -25,8 +23,8 @@ class ControlConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     path: Annotated[
         AbsolutePath | None,
         Meta(
-            description="The socket, made with mode 0600; by default `control.sock` in the state directory, "
-            "`/run/hullwatch/control.sock` where there is none."
+            description="The socket, made with mode 0600; by default `control.sock` in the state directory, and none "
+            "where there is no state directory."
         ),
     ] = None
     group: Annotated[
@@ -38,11 +36,13 @@ class ControlConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = None
 
 
-def socket_path(control: ControlConfig, state_directory: str | None) -> str:
-    """Where the agent makes its socket."""
-    if control.path is not None:
+def socket_path(control: ControlConfig, state_directory: str | None) -> str | None:
+    """Where the agent makes its socket; ``None`` where it makes none."""
+    if not control.enabled:
+        return None
+    if control.path is not None or state_directory is None:
         return control.path
-    return RUN_SOCKET if state_directory is None else f"{state_directory.rstrip('/')}/{SOCKET_NAME}"
+    return f"{state_directory.rstrip('/')}/{SOCKET_NAME}"
 
 
 def refusals(control: ControlConfig) -> Iterator[tuple[tuple[str, ...], str]]:

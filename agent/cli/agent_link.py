@@ -24,7 +24,7 @@ from agent.control.client import (
     NotOurs,
     OtherVersion,
 )
-from agent.control_schema import RUN_SOCKET, socket_path
+from agent.control_schema import socket_path
 
 if TYPE_CHECKING:
     from agent.state import NodeState
@@ -151,15 +151,9 @@ def connect(config: Config) -> Connection:
     if chosen is not None:
         return Connection(chosen)
     configured = socket_path(config.control, config.state.directory)
-    try:
-        return Connection(configured)
-    except NoAgent as error:
-        if config.control.path is not None or configured == RUN_SOCKET:
-            raise
-        try:
-            return Connection(RUN_SOCKET)  # one that runs with --memory-only
-        except NoAgent:
-            raise error from None
+    if configured is None:
+        raise NoAgent("the configuration has no control socket: it is switched off, or there is no state directory")
+    return Connection(configured)
 
 
 def picture(config: Config) -> NodeState | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-_AGO = re.compile(r"(\d{1,9})(s|m|h|d|w)")
+_AGO = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.cli.output import Format, Output, write
-from agent.cli.tables import Cell, Column, styled
-from agent.text import clipped, valid, visible
+from agent.cli.tables import GAP, Cell, Column, line, shown
 
-_GAP = "  "
 _LEAST_WIDTH = 16
 
 
@@ -31,28 +29,16 @@ class Stream:
         self._write([cells[index] for index in self._shown])
 
     def _write(self, cells: Sequence[Cell]) -> None:
-        parts: list[str] = []
-        used = 0
-        for index, cell in enumerate(cells):
-            text, style = _joined(cell)
-            is_last = index == len(cells) - 1
-            limit = self._limit(index, used, is_last=is_last)
-            shown = text if limit is None else clipped(text, limit)
-            padding = "" if is_last else " " * max(0, self._widths[index] - len(shown))
-            used += len(shown) + len(padding) + len(_GAP)
-            parts.append(styled(shown, style) + padding if self._output.color else shown + padding)
-        write(_GAP.join(parts).rstrip(" ") + "\n")
-
-    def _limit(self, index: int, used: int, *, is_last: bool) -> int | None:
+        found = [shown(cell, None) for cell in cells]
         if self._output.no_trunc:
-            return None
-        if not is_last:
-            return self._widths[index]
-        return None if self._output.width is None else max(self._output.width - used, _LEAST_WIDTH)
+            widths = [*map(max, self._widths, (each.width for each in found)), found[-1].width]
+        else:
+            widths = [*self._widths, self._rest(found[-1].width)]
+        write(line(found, widths, color=self._output.color) + "\n")
 
-
-def _joined(cell: Cell) -> tuple[str, str]:
-    """The text of a cell, visible, and its first style."""
-    spans = ((cell, ""),) if isinstance(cell, str) else cell
-    style = next((style for _, style in spans if style), "")
-    return "".join(visible(valid(text)) for text, _ in spans), style
+    def _rest(self, wanted: int) -> int:
+        """What is left for the last column."""
+        if self._output.width is None:
+            return wanted
+        used = sum(self._widths) + GAP * len(self._widths)
+        return max(self._output.width - used, _LEAST_WIDTH)

@@ -28,7 +28,7 @@ class Column:
     is_wide: bool = False
 
 
-_GAP = 2
+GAP = 2
 _LEAST_WIDTH = 16  # of a last column that the terminal has no room for
 
 
@@ -41,20 +41,20 @@ def render_table(
 ) -> str:
     """The table as text, with escapes for colours where ``color`` says so; ``width`` is the terminal's, if any."""
     table = [
-        [_shown(cell, None if no_trunc else column.width) for cell, column in zip(row, columns, strict=True)]
+        [shown(cell, None if no_trunc else column.width) for cell, column in zip(row, columns, strict=True)]
         for row in rows
     ]
     widths = [
         max([cell_len(column.title), *(row[index].width for row in table)]) for index, column in enumerate(columns)
     ]
     if width is not None and not no_trunc:
-        widths[-1] = min(widths[-1], max(width - sum(widths[:-1]) - _GAP * (len(widths) - 1), _LEAST_WIDTH))
-    titles = [_Shown(((column.title, "bold"),), cell_len(column.title)) for column in columns]
-    return "".join(f"{_line(cells, widths, color=color)}\n" for cells in (titles, *table))
+        widths[-1] = min(widths[-1], max(width - sum(widths[:-1]) - GAP * (len(widths) - 1), _LEAST_WIDTH))
+    titles = [Shown(((column.title, "bold"),), cell_len(column.title)) for column in columns]
+    return "".join(f"{line(cells, widths, color=color)}\n" for cells in (titles, *table))
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class Shown:
     """A cell as it will stand there: visible text in pieces, and the columns that it takes on a terminal."""
 
     pieces: tuple[Span, ...]
@@ -79,14 +79,15 @@ def _cropped(text: str, room: int) -> str:
     return set_cell_size(text, room)
 
 
-def _shown(cell: Cell, limit: int | None) -> _Shown:
+def shown(cell: Cell, limit: int | None) -> Shown:
+    """A cell made visible, in at most ``limit`` columns."""
     spans = ((cell, ""),) if isinstance(cell, str) else cell
     pieces = tuple((visible(valid(text)), style) for text, style in spans)
-    shown = _Shown(pieces, sum(cell_len(text) for text, _ in pieces))
-    return shown if limit is None else _cut(shown, limit)
+    whole = Shown(pieces, sum(cell_len(text) for text, _ in pieces))
+    return whole if limit is None else _cut(whole, limit)
 
 
-def _cut(cell: _Shown, limit: int) -> _Shown:
+def _cut(cell: Shown, limit: int) -> Shown:
     """The cell in at most ``limit`` columns, an ellipsis in place of what was cut off."""
     if cell.width <= limit:
         return cell
@@ -99,16 +100,17 @@ def _cut(cell: _Shown, limit: int) -> _Shown:
         if room <= 0:
             break
     last, style = kept.pop()
-    return _Shown((*kept, (f"{last}\u2026", style)), limit)
+    return Shown((*kept, (f"{last}\u2026", style)), limit)
 
 
-def _line(cells: Sequence[_Shown], widths: Sequence[int], *, color: bool) -> str:
+def line(cells: Sequence[Shown], widths: Sequence[int], *, color: bool) -> str:
+    """A row of a table, each cell cut and filled up to its width."""
     parts: list[str] = []
     for index, (cell, wide) in enumerate(zip(cells, widths, strict=True)):
         kept = _cut(cell, wide)
         parts += (styled(text, style) if color else text for text, style in kept.pieces)
         if index < len(cells) - 1:
-            parts.append(" " * (wide - kept.width + _GAP))
+            parts.append(" " * (wide - kept.width + GAP))
     return "".join(parts).rstrip(" ")
 
 

@@ -46,10 +46,10 @@ class Control:
         watch_over: WatchOver,
     ) -> None:
         """Have the server run with the other threads of the agent, unless the configuration does without."""
-        if not config.control.enabled:
+        path = socket_path(config.control, config.state.directory)
+        if path is None:
             return
         log = structlog.get_logger("control")
-        path = socket_path(config.control, config.state.directory)
         facts = Facts(node, os.getpid(), reason, config_path, config.state.directory, path, detectors)
         desk = Desk(self._core, self._watch, telemetry.snapshot, history, facts, lambda: server.ring())  # noqa: PLW0108 (made below)
         server = ControlServer(
