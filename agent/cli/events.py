@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from agent.cli import told
+from agent.cli import inquiry, told
 from agent.cli.agent_link import Agent, agent_options
 from agent.cli.moments import clock
 from agent.cli.narrowing import Wanted, container_filters
 from agent.cli.output import BAD, DOUBTFUL, HOST, Format, Output, note, output_options, short_id
+from agent.cli.select import choose_container
 from agent.cli.stream import Stream
 from agent.cli.tables import Cell, Column
 
@@ -49,13 +50,14 @@ def events(
 ) -> None:
     """Show what containers do, as it happens: programs, exits, changed namespaces and credentials, mounts.
 
-    CONTAINER is a name, an id or the start of one; without it, all of them. What is seen is what the agent's sensor
+    CONTAINER is a name, an id or the start of one; without it, all of them; one that is yet to come can be awaited with
+    --container. What is seen is what the agent's sensor
     sees (hullwatch status): a tier that only sweeps meets a process at the next sweep, and the ebpf tier leaves out
     what its programs in the kernel hold for ordinary. Times are UTC.
     """
     del follow
     if wanted_container is not None:
-        wanted = {**wanted, "container": wanted_container}
+        wanted = {**wanted, "container": choose_container(inquiry.node_state(agent), wanted_container).id}
     stream = Stream(COLUMNS, WIDTHS, output)
     values = agent.follow("events", wanted=wanted, host=host)
     note("watching; Ctrl-C ends it")

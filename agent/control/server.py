@@ -218,7 +218,7 @@ class ControlServer:
 
     def _serve(self, client: _Client) -> None:
         self._flush(client)
-        if client.is_ending or client.socket.fileno() not in self._clients:
+        if client.is_ending or client.socket.fileno() not in self._clients or len(client.out) >= LOW_WATER_BYTES:
             return
         try:
             data = client.socket.recv(_CHUNK_BYTES)
@@ -263,6 +263,8 @@ class ControlServer:
     def _go_on(self, client: _Client) -> None:
         """One value of each answer that has one."""
         for number in [each for each in client.answers if each not in client.waiting]:
+            if len(client.out) >= LOW_WATER_BYTES:
+                return
             try:
                 value = next(client.answers[number])
             except StopIteration:
@@ -313,7 +315,8 @@ class ControlServer:
                 del client.out[:sent]
                 client.moved = time.monotonic()
         except BlockingIOError:
-            self._poller.modify(client.socket, select.POLLIN | select.POLLOUT)
+            may_ask = len(client.out) < LOW_WATER_BYTES  # else it reads first, also the refusals of what it asked
+            self._poller.modify(client.socket, select.POLLOUT | (select.POLLIN if may_ask else 0))
             return
         except OSError:
             self._close(client)

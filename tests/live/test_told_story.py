@@ -79,12 +79,21 @@ def _told(agent: RunningAgent, alert: Alert, pids: tuple[int, ...]) -> None:
 def test_commands_that_look_say_that_the_agent_answers(agent: RunningAgent, stage: Stage) -> None:
     with stage.container() as container:
         agent.settle()
+        scanned = json.loads(_looked(agent, "scan", "-o", "json").stdout)
+        ours = [each for each in scanned if each.get("container", {}).get("id") == container.id]
+        assert {each["rule"]["category"] for each in ours} <= {"exposure"}
         for arguments in (("ps", container.id), ("inspect", container.id), ("ways-out", container.id)):
-            command = (find_command(), *arguments, "--config", agent.config)
-            done = subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS, check=False)
+            done = _looked(agent, *arguments)
             assert done.returncode == 0
-            assert b"the running agent answers" in done.stderr
             assert container.id[:12].encode() in done.stdout
+
+
+def _looked(agent: RunningAgent, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """A command that could look by itself, and asks the agent."""
+    command = (find_command(), *arguments, "--config", agent.config)
+    done = subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS, check=False)
+    assert b"the running agent answers" in done.stderr
+    return done
 
 
 @pytest.mark.parametrize("agent", TIERS, indirect=True)

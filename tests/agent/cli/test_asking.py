@@ -229,6 +229,12 @@ def test_events_show_what_a_container_does_and_nobody_else(agent: Answering) -> 
     assert {each["container"]["name"] for each in found} == {"web-1"}
 
 
+def test_events_of_an_unknown_container_are_refused_with_those_that_are_there(agent: Answering) -> None:
+    result = invoke(None, "events", "nobody", "--socket", agent.path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "web-1" in result.stderr
+
+
 def test_nobody_watches_any_more_when_a_command_has_ended(agent: Answering) -> None:
     assert not agent.watch._watchers
     assert agent.watch.before(Exit(1, build.key(1))) is None

@@ -14,7 +14,7 @@ from agent.control import protocol, socket_file
 from agent.control.answers import FEED_LIMIT, Feed, Unanswerable
 from agent.control.client import Connection, ControlError
 from agent.control.protocol import Code, Error, Frames, FromAgent, Hello, Request, encode
-from agent.control.server import MAX_ANSWERS
+from agent.control.server import LOW_WATER_BYTES, MAX_ANSWERS
 from collectors.events import Exec, Seen
 from tests.agent.cli.nodes import escaped, sleeping
 from tests.support import build
@@ -151,6 +151,20 @@ def test_a_hundred_slow_clients_neither_stop_the_core_nor_the_others(tmp_path: P
         assert agent.server.counts.refused["busy"] + agent.server.counts.cut_off["displaced"] == 68
         with Connection(agent.path) as late:
             assert next(late.ask("status"))
+
+
+def test_one_that_asks_and_never_reads_is_held_to_a_bound_and_cut_off(agent: Answering) -> None:
+    """Each refusal is an answer too: a client that reads none of them is not read from any more."""
+    with raw(agent, buffer_bytes=4096) as client, suppress(BrokenPipeError, ConnectionResetError):
+        nonsense = encode(Request(1, "frobnicate", {})) * 1000
+        largest = 0
+        for _ in range(10_000):
+            client.sendall(nonsense)
+            largest = max([largest, *(len(each.out) for each in tuple(agent.server._clients.values()))])
+    assert largest < 2 * LOW_WATER_BYTES
+    wait_until(lambda: agent.server.counts.cut_off["stalled"] == 1)
+    with Connection(agent.path) as other:
+        assert next(other.ask("status"))
 
 
 def test_one_that_asks_nothing_gives_way(tmp_path: Path) -> None:
