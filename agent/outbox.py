@@ -184,6 +184,7 @@ class Outbox:
             if self._has_unsaved():
                 self._save(())
             self._prune()
+            self._forget_delivered()
             file, is_synced, self._is_synced = self._file, self._is_synced, True
         if file is not None and not is_synced:
             try:
@@ -414,6 +415,13 @@ class Outbox:
     def _has_unsaved(self) -> bool:
         with self._lock:
             return bool(self._unsaved_cursors) or self._saved < self._last
+
+    def _forget_delivered(self) -> None:
+        """What is in the file, and with every sink, is of no more use here."""
+        with self._lock:
+            last = self._recent.let_go(min(self._saved, self._delivered())) if self._file is not None else None
+            if last is not None:
+                self._edge = max(self._edge, last)
 
     def _bound_memory(self) -> None:
         """First what is in the file, then what every sink has, then the lowest severity."""

@@ -72,6 +72,16 @@ class RecentAlerts:
             return None
         return self._drop_oldest(lambda recent: recent.alert.sequence <= until)
 
+    def let_go(self, until: int) -> int | None:
+        """Let go of all up to ``until``; the last sequence that went."""
+        count = self._index(until)
+        if not count:
+            return None
+        last = self._alerts[count - 1].alert.sequence
+        self.size_bytes -= sum(size_of(recent.alert) for recent in self._alerts[:count])
+        del self._alerts[:count]
+        return last
+
     def evict(self) -> list[StoredAlert]:
         """Let go of the lowest severities, oldest first, as long as there is too much; all that went."""
         gone: list[StoredAlert] = []

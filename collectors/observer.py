@@ -245,8 +245,9 @@ class Observer:
             if process is None:
                 return None
             tracked = self._tracked.get(pid if tid is None else tid)
-            if tracked is None or tracked.told is None or not _same(tracked.told, process):
-                self._tell(Seen(at_ns, process))
+            told = tracked.told if tracked is not None else None
+            if told is None or not _same(told, process):
+                self._tell(Seen(at_ns, process if told is None else _sharing(process, told)))
             return self._tracked.get(pid if tid is None else tid)
 
     def refresh_containers(self) -> None:
@@ -342,7 +343,7 @@ class Observer:
         elif told is not None and not isinstance(told.descriptors, Unknown) and told.image_mark == process.image_mark:
             process = replace(process, descriptors=told.descriptors)  # an exec closes what is close-on-exec
         namespace = self._mounts.own_namespace(process) if container_id is not None else None
-        if before is None and namespace is not None:
+        if namespace is not None:  # at every look: whoever it was watched through may have ended, or stood elsewhere
             self._mounts.watch(namespace, process.key, container_id)
         self._remember(Tracked(process.key, told, container_id, namespace), at_ns)
         return process
@@ -430,6 +431,20 @@ class Observer:
 
     def _ticks(self, at_ns: int) -> int:
         return (at_ns - self._host.boot_time_ns) * self._host.ticks_per_second // 1_000_000_000
+
+
+def _sharing(process: Process, told: Process) -> Process:
+    """The same value, with those parts that did not change in memory once: both are kept."""
+    if process.key != told.key:
+        return process
+    return replace(
+        process,
+        key=told.key,
+        arguments=told.arguments if told.arguments == process.arguments else process.arguments,
+        executable=told.executable if told.executable == process.executable else process.executable,
+        confinement=told.confinement if told.confinement == process.confinement else process.confinement,
+        image_mark=told.image_mark if told.image_mark == process.image_mark else process.image_mark,
+    )
 
 
 def _same(a: Process, b: Process) -> bool:

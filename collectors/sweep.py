@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from collectors.errors import CollectorError
 from collectors.events import Event, SweepDone
+from collectors.flyweight import flyweight
 from collectors.host import Roots
 from collectors.observer import Observer, Tracked
 from collectors.statx import read_identity
@@ -32,6 +33,9 @@ _SINGLE_THREAD_LINKS = 3  # ., .. and one thread: st_nlink of /proc/PID/task
 _MAX_BYTES = 16_384
 
 Look = tuple[object, ...]
+
+_intern_cgroups = flyweight(4096)
+_intern_look = flyweight(4096)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +53,7 @@ class _Known:
 
     inode: int
     leader: _Task = field(default_factory=_Task)
-    threads: dict[int, _Task] = field(default_factory=dict)
+    threads: dict[int, _Task] | None = None  # of a process that has any beside its leader
     ran_when_read: bytes | None = None
 
 
@@ -142,13 +146,14 @@ class Sweep:
             present = [int(name) for name in os.listdir(f"{self._proc}/{pid}/task")[:MAX_THREADS_LOOKED_AT]]
         except OSError:
             return
-        for tid in known.threads.keys() - set(present):
-            del known.threads[tid]
+        threads = known.threads = known.threads if known.threads is not None else {}
+        for tid in threads.keys() - set(present):
+            del threads[tid]
         for tid in present:
             if tid == pid:
                 continue
-            is_new = tid not in known.threads
-            thread = known.threads.setdefault(tid, _Task())
+            is_new = tid not in threads
+            thread = threads.setdefault(tid, _Task())
             has_changed = self._has_changed(proc, f"{pid}/task/{tid}", thread)
             is_stray = thread.look != known.leader.look or thread.cgroups != known.leader.cgroups
             if has_changed or (is_new and is_stray) or self._observer.tracked(tid) is not None:
@@ -165,7 +170,7 @@ class Sweep:
         except (OSError, CollectorError):
             return False
         has_changed = task.look is not None and (look != task.look or cgroups != task.cgroups)
-        task.ran, task.cgroups, task.look = ran, cgroups, look
+        task.ran, task.cgroups, task.look = ran, _intern_cgroups(cgroups), _intern_look(look)
         return has_changed
 
 

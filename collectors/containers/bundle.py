@@ -17,6 +17,7 @@ from collectors.capabilities import NUMBERS
 from collectors.containers.state_directory import read_below
 from collectors.errors import Malformed, TooLarge
 from collectors.facts import Capabilities, Declared, DeclaredMount, DeclaredNamespace, DeviceRule
+from collectors.flyweight import flyweight
 
 MAX_BUNDLE_BYTES = 16 << 20
 MAX_TEXTS = 256
@@ -124,6 +125,9 @@ class _Config(_Spec):
 
 _DECODER = msgspec.json.Decoder(_Config)
 
+_intern = flyweight(256)
+_intern_mount = flyweight(1024)
+
 
 def parse_bundle(data: bytes, source: str) -> Declared:
     """What a ``config.json`` declares; raises ``Malformed`` (which names the key path) or ``TooLarge``.
@@ -149,19 +153,19 @@ def parse_bundle_with_remarks(data: bytes, source: str) -> tuple[Declared, tuple
     linux = config.linux or _Linux()
     resources = linux.resources or _Resources()
     declared = Declared(
-        namespaces=_namespaces(linux.namespaces or (), remarks),
+        namespaces=_intern(_namespaces(linux.namespaces or (), remarks)),
         capabilities=_capabilities(process.capabilities or _Capabilities(), remarks),
         no_new_privs=bool(process.no_new_privileges),
         seccomp=linux.seccomp is not None,
         apparmor_profile=process.apparmor_profile or None,
         selinux_label=process.selinux_label or None,
         mounts=tuple(
-            DeclaredMount(each.destination, each.source or "", each.type or "", each.options or ())
+            _intern_mount(DeclaredMount(each.destination, each.source or "", each.type or "", each.options or ()))
             for each in config.mounts or ()
         ),
-        masked_paths=linux.masked_paths or (),
-        readonly_paths=linux.readonly_paths or (),
-        device_rules=tuple(_device_rule(each) for each in resources.devices or ()),
+        masked_paths=_intern(linux.masked_paths or ()),
+        readonly_paths=_intern(linux.readonly_paths or ()),
+        device_rules=_intern(tuple(_device_rule(each) for each in resources.devices or ())),
         uid=user.uid,
         gid=user.gid,
         arguments=_bounded(process.args or ()),

@@ -24,6 +24,7 @@ from collectors.events import (
 )
 from collectors.facts import ProcessKey, Unknown
 from collectors.host import Roots
+from collectors.mountwatch import MountWatch
 from collectors.observer import Observer
 from collectors.proc.process import ProcessReader
 from collectors.sweep import Sweep
@@ -249,6 +250,18 @@ def test_mount_table_seen_through_a_chroot_is_not_taken(node: Node) -> None:
     node.put_member(101, parent=100, mountinfo=cut, exe=Link("/bin/sh"))
     node.sweep.run()
     assert node.told(MountTable) == []
+
+
+def test_mounts_are_watched_also_of_who_was_met_before_it_had_its_own(node: Node) -> None:
+    """The runtime's process is in the container's cgroup before it makes the mount namespace."""
+    watch = MountWatch(node.proc, node.events.append, lambda _: (), node.clock)
+    node.observer.watch_mounts_with(watch)
+    node.put_member(100, ns=namespace_links())
+    node.sweep.run()
+    assert watch.counters.watched == 0
+    node.relink("100/ns/mnt", "mnt:[77]")
+    node.sweep.run()
+    assert watch.counters.watched == 1
 
 
 def test_everything_is_told_again_after_a_loss(node: Node) -> None:
