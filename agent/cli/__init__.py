@@ -1,9 +1,9 @@
 """The command line, ``hullwatch``: one file a command, each imported only when it is the one that runs.
 
 Conventions of every command: data goes to stdout, messages to stderr. Exit status 0 is done or clean, 1 findings (or a
-failed proof), 2 wrong usage, a wrong configuration or no permission. ``-o table|json|yaml`` chooses the form of the
-data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that goes away
-(``hullwatch ps | head -1``) ends a command quietly, with the status of SIGPIPE.
+failed proof), 2 wrong usage, a wrong configuration or no permission. ``-o table|wide|json|yaml|jsonl`` chooses the form
+of the data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that
+goes away (``hullwatch ps | head -1``, a closed terminal) ends a command quietly, with the status of SIGPIPE.
 
 Guarded by ``tests/agent/cli/test_main.py``: the table below says what each command's own help says.
 """
@@ -70,12 +70,12 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """As click does it, with what is wrong in ``args`` made visible."""
-        with _visible_errors():
+        with _plain_endings():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click does it, with what is wrong in the arguments of the command made visible."""
-        with _visible_errors():
+        with _plain_endings():
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -86,14 +86,25 @@ class Commands(click.Group):
 
 
 @contextmanager
-def _visible_errors() -> Iterator[None]:
-    """Click repeats the argument that it refuses, and a script may have got that from a container."""
+def _plain_endings() -> Iterator[None]:
+    """Click repeats the argument that it refuses, and a script may have got that from a container.
+
+    Its statuses for a reader that went away and for Ctrl-C are 1, which says "findings" here.
+    """
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise  # its message is the help
     except click.UsageError as error:
         raise click.UsageError(visible(error.format_message()), error.ctx) from error
+    except BrokenPipeError:
+        from agent.cli.output import reader_gone
+
+        reader_gone()
+    except KeyboardInterrupt:
+        from agent.cli.output import EXIT_INTERRUPTED
+
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 @click.command(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

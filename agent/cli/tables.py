@@ -18,10 +18,14 @@ Cell = str | Sequence[Span]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; ``width`` is the most that a cell shows unless ``--no-trunc`` is given."""
+    """A column of a table; ``width`` is the most that a cell shows unless ``--no-trunc`` is given.
+
+    ``is_wide`` columns are those of ``-o wide`` alone.
+    """
 
     title: str
     width: int | None = None
+    is_wide: bool = False
 
 
 _GAP = 2
