@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("agent.cli.run:run", "Watch this node: the agent."),
     "scan": Entry("agent.cli.scan:scan", "Look at this node once, and say what got out or could."),
     "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
+    "tree": Entry("agent.cli.tree:tree", "Draw who started whom, and where confinement became wider or narrower."),
     "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
     "ways-out": Entry(
         "agent.cli.ways_out:ways_out", "Rank the ways out of a container: by which fact, which steps, seen by what."

@@ -32,6 +32,9 @@ ON_A_NODE = (
     ("ps", "--container", HOSTILE),
     ("scan", "--container", HOSTILE),
     ("ways-out", HOSTILE, "--container", HOSTILE),
+    ("tree", "0001"),
+    ("tree", "0001", "--no-trunc"),
+    ("tree", "4242"),
 )
 ARGUMENT = HOSTILE.replace("\ud800", "\udcff")  # what Python makes of a byte that is not UTF-8
 ELSEWHERE = (
