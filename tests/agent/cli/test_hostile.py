@@ -35,6 +35,9 @@ ON_A_NODE = (
     ("tree", "0001"),
     ("tree", "0001", "--no-trunc"),
     ("tree", "4242"),
+    ("mounts", "0001"),
+    ("mounts", "0001", "--no-trunc"),
+    ("mounts", "4242"),
 )
 ARGUMENT = HOSTILE.replace("\ud800", "\udcff")  # what Python makes of a byte that is not UTF-8
 ELSEWHERE = (
