@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
     "tree": Entry("agent.cli.tree:tree", "Draw who started whom, and where confinement became wider or narrower."),
     "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
+    "diff": Entry("agent.cli.diff:diff", "Show where a container is not as it was declared, or not as another one."),
     "mounts": Entry(
         "agent.cli.mounts:mounts",
         "Tell a container's mounts apart: declared, the runtime's, later; and what leads to the host.",

@@ -36,7 +36,6 @@ def render_table(
     columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, no_trunc: bool, color: bool, width: int | None
 ) -> str:
     """The table as text, with escapes for colours where ``color`` says so; ``width`` is the terminal's, if any."""
-    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -51,14 +50,13 @@ def render_table(
         return text
 
     cells = [[text_of(cell, column.width) for cell, column in zip(row, columns, strict=True)] for row in rows]
-    widths = [
-        max([cell_len(column.title), *(row[index].cell_len for row in cells)]) for index, column in enumerate(columns)
-    ]
+    titles = [text_of(column.title, column.width) for column in columns]  # a container's name may be one
+    widths = [max([title.cell_len, *(row[index].cell_len for row in cells)]) for index, title in enumerate(titles)]
     if width is not None and not no_trunc:
         widths[-1] = min(widths[-1], max(width - sum(widths[:-1]) - _GAP * (len(widths) - 1), _LEAST_WIDTH))
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", highlight=False)
-    for column, wide in zip(columns, widths, strict=True):
-        table.add_column(column.title, width=wide, no_wrap=True, overflow="ellipsis")
+    for title, wide in zip(titles, widths, strict=True):
+        table.add_column(title, width=wide, no_wrap=True, overflow="ellipsis")
     for row in cells:
         table.add_row(*row)
     out = io.StringIO()
