@@ -39,6 +39,10 @@ COMMANDS: dict[str, Entry] = {
         "agent.cli.mounts:mounts",
         "Tell a container's mounts apart: declared, the runtime's, later; and what leads to the host.",
     ),
+    "sockets": Entry(
+        "agent.cli.sockets:sockets",
+        "List the sockets that govern containers or the host, and which containers reach or hold them.",
+    ),
     "ways-out": Entry(
         "agent.cli.ways_out:ways_out", "Rank the ways out of a container: by which fact, which steps, seen by what."
     ),

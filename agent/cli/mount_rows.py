@@ -77,7 +77,7 @@ def mount_rows(state: NodeState, container: Container, process: Process) -> tupl
 
 def _rows(state: NodeState, container: Container, table: tuple[Mount, ...]) -> Iterator[Row]:
     asked = container.declared
-    of_host = _host_table(state)
+    of_host = host_table(state)
     gives = _gives(container, state)
     strange = {each.mnt_id for each in undeclared(table, asked)} if isinstance(asked, Declared) else set()
     frozen = declared_read_only(asked) if isinstance(asked, Declared) else frozenset()
@@ -152,7 +152,8 @@ def _declaration(mount: Mount, asked: Declared, table: Iterable[Mount]) -> Decla
     return next((each for each in moved if declared_point(each.destination).rsplit(b"/", 1)[-1] == last), None)
 
 
-def _host_table(state: NodeState) -> tuple[Mount, ...]:
+def host_table(state: NodeState) -> tuple[Mount, ...]:
+    """The host's own mounts; none where they could not be read."""
     namespace = state.host.namespaces.mnt
     table = state.mounts(namespace) if isinstance(namespace, int) else ()
     return () if isinstance(table, Unknown) else table

@@ -30,8 +30,9 @@ from agent.state import NodeState
 from collectors.capabilities import mask, names
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
 from collectors.errors import CollectorError
-from collectors.events import ContainerSeen, Event, MountTable, NodeSeen, ProcessEvent
+from collectors.events import ContainerSeen, Event, MountTable, NodeSeen, ProcessEvent, TcpConnected, UnixConnected
 from collectors.facts import Confinement, Process, Unknown
+from collectors.governing import GoverningSocket, read_governing
 from collectors.node.reader import read_node
 from collectors.proc.status import parse_status
 from detectors.base import Tier
@@ -45,11 +46,17 @@ DOCKER_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The node at one moment. ``unseen`` are lines for a person: what could not be seen, and why."""
+    """The node at one moment. ``unseen`` are lines for a person: what could not be seen, and why.
+
+    ``connections`` are those of containers to who governs them or the node; a look that judges knows them.
+    ``read_governing`` looks for the sockets behind them, and may raise a ``CollectorError`` kind.
+    """
 
     state: NodeState
     alerts: tuple[Alert, ...]
     unseen: tuple[str, ...]
+    connections: tuple[UnixConnected | TcpConnected, ...] = ()
+    read_governing: Callable[[], tuple[GoverningSocket, ...]] = tuple
 
 
 Look = Callable[[Config, bool], Snapshot]
@@ -104,7 +111,17 @@ def _look(config: Config, *, judge: bool) -> Snapshot:
     _tell_host_mounts(collectors, events)
     nameless = names_known()
     alerts = _judged(collectors, state, pipeline, events) if judge else _known(state, events)
-    return Snapshot(state, alerts, (*nameless, *_unseen(collectors, state, pipeline.counts)))
+    return Snapshot(
+        state,
+        alerts,
+        (*nameless, *_unseen(collectors, state, pipeline.counts)),
+        tuple(event for event in events if isinstance(event, UnixConnected | TcpConnected)),
+        lambda: read_governing(collectors.roots, collectors.host, _of_host(state)),
+    )
+
+
+def _of_host(state: NodeState) -> Iterator[Process]:
+    return (each for each in state.processes() if state.container_of(each) is None)
 
 
 def _ask_docker(config: Config, collectors: Collectors, emit: Callable[[Event], None]) -> Callable[[], tuple[str, ...]]:
