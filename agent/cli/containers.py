@@ -10,13 +10,12 @@ import click
 from agent.cli import documents, inquiry, told
 from agent.cli import verdict as verdicts
 from agent.cli.agent_link import Agent, agent_options
-from agent.cli.narrowing import Wanted, container_filters
+from agent.cli.filters import Filter, filter_options
 from agent.cli.output import BAD, DOUBTFUL, Output, note, output_options, short_id
 from agent.cli.select import display_name
 from agent.cli.tables import Cell, Column
 from agent.cli.told import severity_cell
 from agent.cli.verdict import Verdict
-from agent.control.wanted import Wanted as Filter
 from agent.state import NodeState
 from collectors.facts import Container, Unknown
 
@@ -37,10 +36,10 @@ _STYLES = {"out": BAD, "widened": DOUBTFUL, "unknown": DOUBTFUL}
 
 
 @click.command()
-@container_filters
+@filter_options
 @agent_options
 @output_options
-def containers(agent: Agent, wanted: Wanted, output: Output) -> None:
+def containers(agent: Agent, only: Filter, output: Output) -> None:
     """List the containers that the running agent watches, and how each stands.
 
     NOW is "out" when a live process of it is outside it, "widened" when one can do more than it may, "unknown" when one
@@ -49,8 +48,7 @@ def containers(agent: Agent, wanted: Wanted, output: Output) -> None:
     """
     state = inquiry.node_state(agent)
     known, exposures = inquiry.told_incidents(agent)
-    only = Filter(**wanted)
-    found = sorted(filter(only.admits_container, state.containers()), key=lambda each: (display_name(each), each.id))
+    found = sorted(filter(only.admits, state.containers()), key=lambda each: (display_name(each), each.id))
     latest = {str(each.summary.get("container_id") or told.text(each.alert, "container.id")): each for each in known}
     now = verdicts.verdicts(state)
     rows = [
@@ -67,7 +65,7 @@ def containers(agent: Agent, wanted: Wanted, output: Output) -> None:
     elif rows:
         output.table(COLUMNS, (_row(*each, no_trunc=output.no_trunc) for each in rows))
     else:
-        note("no container" + (" fits" if wanted else " runs on this node"))
+        note("no container" + (" fits" if not only.is_any else " runs on this node"))
 
 
 def _given(chapters: list[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from agent.cli.filters import Filter, filter_options
 from agent.cli.moments import moment_ns
 from agent.cli.output import Refused
 from agent.text import clipped, valid
@@ -21,12 +22,11 @@ Wanted = dict[str, Any]
 def container_filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the filters of containers, and pass it ``wanted``."""
 
-    @click.option("-n", "--namespace", metavar="NAMESPACE", help="Only pods of this Kubernetes namespace.")
-    @click.option("--pod", metavar="NAME", help="Only containers of the pod with this name.")
-    @click.option("--container", metavar="NAME|ID", help="Only containers of this name, id or start of an id.")
+    @filter_options
     @wraps(command)
-    def with_filters(*args: Any, namespace: str | None, pod: str | None, container: str | None, **options: Any) -> Any:
-        return command(*args, wanted=_given(namespace=namespace, pod=pod, container=container), **options)
+    def with_filters(*args: Any, only: Filter, **options: Any) -> Any:
+        wanted = _given(namespace=only.namespace, pod=only.pod, container=only.container)
+        return command(*args, wanted=wanted, **options)
 
     return with_filters
 

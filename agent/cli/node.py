@@ -26,7 +26,16 @@ from agent.errors import ConfigError
 from agent.state import NodeState
 from collectors.capabilities import mask, names
 from collectors.errors import CollectorError
-from collectors.events import ContainerSeen, Event, MountTable, NodeSeen, ProcessEvent, Seen
+from collectors.events import (
+    ContainerSeen,
+    Event,
+    MountTable,
+    NodeSeen,
+    ProcessEvent,
+    Seen,
+    TcpConnected,
+    UnixConnected,
+)
 from collectors.facts import Confinement, Process, Unknown
 from detectors.base import Tier
 
@@ -34,6 +43,7 @@ if TYPE_CHECKING:  # what a look of our own needs, and an answer of the agent do
     from agent.assembly import Collectors
     from agent.pipeline import DetectorCounts, Pipeline
     from agent.report import Alert
+    from collectors.governing import GoverningSocket
 
 NEEDED_CAPABILITIES = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 """What a look needs beyond uid 0: ``/proc/PID/{exe,root,cwd,ns}`` of others, and files that belong to other users."""
@@ -43,11 +53,17 @@ DOCKER_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The node at one moment. ``unseen`` are lines for a person: what could not be seen, and why."""
+    """The node at one moment. ``unseen`` are lines for a person: what could not be seen, and why.
+
+    ``connections`` are those of containers to who governs them or the node; a look that judges knows them.
+    ``read_governing`` looks for the sockets behind them, and may raise a ``CollectorError`` kind.
+    """
 
     state: NodeState
     alerts: tuple[Alert, ...]
     unseen: tuple[str, ...]
+    connections: tuple[UnixConnected | TcpConnected, ...] = ()
+    read_governing: Callable[[], tuple[GoverningSocket, ...]] = tuple
 
 
 Look = Callable[[Config, bool], Snapshot]
@@ -124,6 +140,7 @@ def _look(config: Config, known: NodeState | None, *, judge: bool) -> Snapshot:
     from agent.pipeline import Pipeline
     from agent.policy import Policy
     from agent.report import AlertBuilder
+    from collectors.governing import read_governing
     from collectors.node.reader import read_node
     from detectors.catalog import DETECTORS
 
@@ -144,7 +161,17 @@ def _look(config: Config, known: NodeState | None, *, judge: bool) -> Snapshot:
     _tell_host_mounts(collectors, events)
     nameless = names_known()
     alerts = _judged(collectors, state, pipeline, events) if judge else _known(state, events)
-    return Snapshot(state, alerts, (*nameless, *_unseen(collectors, state, pipeline.counts)))
+    return Snapshot(
+        state,
+        alerts,
+        (*nameless, *_unseen(collectors, state, pipeline.counts)),
+        tuple(event for event in events if isinstance(event, UnixConnected | TcpConnected)),
+        lambda: read_governing(collectors.roots, collectors.host, _of_host(state)),
+    )
+
+
+def _of_host(state: NodeState) -> Iterator[Process]:
+    return (each for each in state.processes() if state.container_of(each) is None)
 
 
 def _ask_docker(config: Config, collectors: Collectors, emit: Callable[[Event], None]) -> Callable[[], tuple[str, ...]]:

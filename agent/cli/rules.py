@@ -18,6 +18,7 @@ COLUMNS = (
     Column("SEVERITY"),
     Column("SENSOR"),
     Column("ATT&CK"),
+    Column("SUMMARY", 160, is_wide=True),
 )
 
 
@@ -44,6 +45,7 @@ def _row(detector: Detector) -> tuple[Cell, ...]:
         ((detector.severity.name.lower(), SEVERITY_STYLES.get(detector.severity, "")),),
         detector.weakest.value,
         ", ".join(each.id for each in detector.techniques) or "-",
+        " ".join(detector.summary.split()),
     )
 
 

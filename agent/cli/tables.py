@@ -44,12 +44,11 @@ def render_table(
         [shown(cell, None if no_trunc else column.width) for cell, column in zip(row, columns, strict=True)]
         for row in rows
     ]
-    widths = [
-        max([cell_len(column.title), *(row[index].width for row in table)]) for index, column in enumerate(columns)
-    ]
+    # A container's name may be a title.
+    titles = [shown(((column.title, "bold"),), None if no_trunc else column.width) for column in columns]
+    widths = [max([title.width, *(row[index].width for row in table)]) for index, title in enumerate(titles)]
     if width is not None and not no_trunc:
         widths[-1] = min(widths[-1], max(width - sum(widths[:-1]) - GAP * (len(widths) - 1), _LEAST_WIDTH))
-    titles = [Shown(((column.title, "bold"),), cell_len(column.title)) for column in columns]
     return "".join(f"{line(cells, widths, color=color)}\n" for cells in (titles, *table))
 
 
