@@ -19,8 +19,8 @@ _CONVENTIONS = """\
 ## Conventions
 
 `status`, `alerts`, `incidents`, `events`, `containers` and `explain EVENT` ask the running agent through its control
-socket. `ps`, `inspect`, `ways-out`, `scan`, `tree`, `diff`, `mounts` and `sockets` ask it too, if one runs, and else look
-by themselves; they say on stderr which it was.
+socket. `ps`, `inspect`, `ways-out`, `scan`, `tree`, `diff`, `mounts` and `sockets` ask it too, if one runs, and else
+look by themselves; they say on stderr which it was.
 
 Data goes to stdout, messages to stderr. Exit status:
 
