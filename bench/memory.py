@@ -18,7 +18,7 @@ import psutil
 
 from agent.selftest.alerts import OwnAgent
 
-CONTAINERS = int(os.environ.get("C","500"))
+CONTAINERS = int(os.environ.get("C", "500"))
 PROCESSES_EACH = 20
 SETTLE_SECONDS = 10.0
 BUNDLE = Path(__file__).parents[1] / "tests/support/captured/docker-20.10-cgroup-v1/config.json"
@@ -88,7 +88,12 @@ def _start(node: Path, runc: str, container_id: str) -> None:
     for name in FILES:
         (state / name).touch()
         bundle["mounts"].append(
-            {"destination": f"/etc/{name}", "type": "bind", "source": str(state / name), "options": ["rbind", "rprivate"]}
+            {
+                "destination": f"/etc/{name}",
+                "type": "bind",
+                "source": str(state / name),
+                "options": ["rbind", "rprivate"],
+            }
         )
     bundle.pop("hooks", None)
     bundle["linux"] |= {"cgroupsPath": f"/docker/{container_id}"}
