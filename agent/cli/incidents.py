@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agent.cli import inquiry, told
+from agent.cli import documents, inquiry, told
 from agent.cli import verdict as verdicts
 from agent.cli.agent_link import Agent, agent_options
 from agent.cli.moments import instant, second
@@ -17,7 +18,10 @@ from agent.cli.story import Node, Story, drawn, tree
 from agent.cli.tables import Cell, Column
 from agent.cli.told import severity_cell, text
 from agent.cli.verdict import Verdict
-from collectors.facts import ProcessKey
+from agent.formats.ecs import entity_id
+from agent.state import NodeState
+from agent.text import to_text
+from collectors.facts import Process, ProcessKey
 
 COLUMNS = (
     Column("INCIDENT"),
@@ -108,11 +112,11 @@ def _listed(incident: inquiry.Told) -> dict[str, Any]:
 
 def _tell(agent: Agent, wanted: str, page: Path | None, output: Output) -> None:
     story = inquiry.find_story(agent, wanted)
-    now = (
-        verdicts.verdict(inquiry.node_state(agent, story.container_id), story.container_id)
-        if story.container_id
-        else None
-    )
+    now = None
+    if story.container_id:
+        state = inquiry.node_state(agent, story.container_id)
+        now = verdicts.verdict(state, story.container_id)
+        story = replace(story, living=tuple(_chain(state, each.process) for each in now.wide))
     if page is not None:
         from agent.cli.incident_page import render
 
@@ -125,6 +129,19 @@ def _tell(agent: Agent, wanted: str, page: Path | None, output: Output) -> None:
         output.document(document(story, now))
     else:
         _write(story, now, output)
+
+
+def _chain(state: NodeState, process: Process) -> tuple[told.Document, ...]:
+    """A process and its ancestors, with the names that they have in alerts."""
+    return tuple(
+        {
+            "entity_id": entity_id(state.host.boot_id, each.key),
+            "pid": each.key.pid,
+            "name": to_text(each.name),
+            "command_line": documents.command(each),
+        }
+        for each in (process, *state.ancestors(process))
+    )
 
 
 def document(story: Story, now: Verdict | None) -> dict[str, Any]:
@@ -222,13 +239,15 @@ def process_line(node: Node, now: Verdict | None) -> str:
 
 
 def fate(node: Node, now: Verdict | None) -> str:
-    """Of those of which something was found."""
-    if now is None or not node.rules or node.start_ticks is None:
+    """Of those of which something was found, and of those that are out."""
+    if now is None or node.start_ticks is None:
         return ""
     key = ProcessKey(node.pid, node.start_ticks)
     wide = next((each for each in now.wide if each.process.key == key), None)
     if wide is not None:
         return " (LIVES, outside)" if wide.is_out else " (LIVES, widened)"
+    if not node.rules:
+        return ""
     return " (lives)" if key in now.live else " (ended)"
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from agent.cli import told
 from agent.cli.told import Document, at, text
 from agent.text import clipped
 from detectors.base import Severity
 
-MAX_COMMAND = 160
+MAX_COMMAND = 96
 MAX_DEPTH = 64
 
 
@@ -47,6 +48,7 @@ class Story:
     container_id: str
     alerts: tuple[Document, ...]
     exposures: tuple[Document, ...] = ()
+    living: tuple[tuple[Document, ...], ...] = ()  # each process that is out now, with its ancestors
 
     @property
     def about(self) -> Document:
@@ -90,18 +92,26 @@ def tree(story: Story) -> list[Node]:
         chain = [process, *at(alert, "hullwatch.ancestors", [])]
         if len(chain) == 1 and at(alert, "process.parent.entity_id"):
             chain.append(at(alert, "process.parent"))
-        known = [_node(nodes, each) for each in chain if isinstance(each, dict) and each.get("entity_id")]
+        first = _link(nodes, parents, chain)
         rule = text(alert, "rule.id")
-        if rule not in known[0].rules:
-            known[0].rules.append(rule)
-        for child, parent in pairwise(known):
-            if child.entity_id != parent.entity_id:
-                parents.setdefault(child.entity_id, parent.entity_id)
+        if first is not None and rule not in first.rules:
+            first.rules.append(rule)
+    for living in story.living:
+        _link(nodes, parents, living)
     for child_id, parent_id in parents.items():
         nodes[parent_id].children.append(nodes[child_id])
     for node in nodes.values():
         node.children.sort(key=lambda each: (each.start_ticks or 0, each.pid))
     return sorted((node for key, node in nodes.items() if key not in parents), key=lambda each: each.pid)
+
+
+def _link(nodes: dict[str, Node], parents: dict[str, str], chain: Iterable[Any]) -> Node | None:
+    """The process that begins the chain, with its ancestors put above it."""
+    known = [_node(nodes, each) for each in chain if isinstance(each, dict) and each.get("entity_id")]
+    for child, parent in pairwise(known):
+        if child.entity_id != parent.entity_id:
+            parents.setdefault(child.entity_id, parent.entity_id)
+    return known[0] if known else None
 
 
 def drawn(roots: list[Node]) -> Iterator[tuple[str, Node]]:

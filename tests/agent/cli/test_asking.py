@@ -129,6 +129,14 @@ def test_an_alerts_id_leads_to_its_incident(agent: Answering) -> None:
     assert "(LIVES, outside)" in page
 
 
+def test_a_child_that_is_out_with_its_parent_stands_below_it(agent: Answering) -> None:
+    """No alert tells of it: it was born outside, and is counted with its parent."""
+    child = escaped(1, 4300, parent_pid=4242, name=b"cat", arguments=b"cat\0/etc/shadow\0")
+    agent.feed(Seen(build.NOW_NS + 2 * 10**9, child))
+    page = ask(agent, "incidents", newest(agent, "HW-103")["event"]["id"])
+    assert "        └─ 4300 cat /etc/shadow (LIVES, outside)" in page
+
+
 def test_a_process_that_ended_is_no_longer_out(agent: Answering) -> None:
     agent.feed(Exit(build.NOW_NS + 3 * 10**9, build.key(4242)))
     page = ask(agent, "incidents", newest(agent, "HW-103")["event"]["id"])
