@@ -41,6 +41,7 @@ from collectors.wakeup import WakeUp
 MAX_ANSWERS = 8
 LOW_WATER_BYTES = 256 * 1024
 RETRY_SECONDS = 10.0
+DEAF_SECONDS = 0.5
 _CHUNK_BYTES = 65_536
 
 
@@ -103,6 +104,7 @@ class ControlServer:
         self._poller = select.poll()
         self._bound: Bound | None = None
         self._clients: dict[int, _Client] = {}
+        self._deaf_until = 0.0
 
     def stop(self) -> None:
         """Make ``run`` return."""
@@ -160,14 +162,18 @@ class ControlServer:
         for client in tuple(self._clients.values()):
             if client.is_ready and not client.is_ending:
                 self._go_on(client)
-        self._cut_off_stalled(time.monotonic())
+        now = time.monotonic()
+        self._cut_off_stalled(now)
+        if self._deaf_until and now >= self._deaf_until and self._bound is not None:
+            self._deaf_until = 0.0
+            self._poller.modify(self._bound.listener, select.POLLIN)
 
     def _milliseconds_to_wait(self) -> int:
         if any(client.is_ready and not client.is_ending for client in self._clients.values()):
             return 0
         if any(client.out for client in self._clients.values()):
             return int(self._stall_seconds * 250)
-        return int(RETRY_SECONDS * 1000)
+        return int((DEAF_SECONDS if self._deaf_until else RETRY_SECONDS) * 1000)
 
     def _cut_off_stalled(self, now: float) -> None:
         for client in tuple(self._clients.values()):
@@ -180,7 +186,9 @@ class ControlServer:
     def _accept(self, listener: socket.socket) -> None:
         try:
             accepted, _ = listener.accept()
-        except OSError:  # it is gone already, or no descriptor is left: the others are served meanwhile
+        except OSError:  # it is gone already, or no descriptor is left: then a pause is what keeps us from spinning
+            self._deaf_until = time.monotonic() + DEAF_SECONDS
+            self._poller.modify(listener, 0)
             return
         accepted.setblocking(False)  # noqa: FBT003 (takes no keyword)
         try:

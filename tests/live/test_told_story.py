@@ -1,7 +1,6 @@
 """After a real escape, the commands tell a person what happened to which container, and whether it is contained."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -23,9 +22,6 @@ def ask(agent: RunningAgent, *arguments: str) -> str:
     command = (find_command(), *arguments, "--config", agent.config)
     done = subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    if (directory := os.environ.get("HULLWATCH_KEEP_OUTPUT")) is not None:
-        name = "-".join(each.strip("-").replace("/", "_") for each in arguments)[:60]
-        Path(directory, f"{agent.tier}-{name}.txt").write_bytes(done.stdout + b"---\n" + done.stderr)
     return done.stdout.decode()
 
 

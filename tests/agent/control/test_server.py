@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from agent.control import protocol, socket_file
 from agent.control.answers import FEED_LIMIT, Feed, Unanswerable
 from agent.control.client import Connection, ControlError
 from agent.control.protocol import Code, Error, Frames, FromAgent, Hello, Request, encode
-from agent.control.server import LOW_WATER_BYTES, MAX_ANSWERS
+from agent.control.server import DEAF_SECONDS, LOW_WATER_BYTES, MAX_ANSWERS
 from collectors.events import Exec, Seen
 from tests.agent.cli.nodes import escaped, sleeping
 from tests.support import build
@@ -175,6 +176,25 @@ def test_one_that_asks_nothing_gives_way(tmp_path: Path) -> None:
             assert isinstance(heard(idle)[0], Hello)  # and then the end
             second.sendall(encode(Request(1, "status", {})))
             assert second.recv(65_536)
+
+
+def test_without_a_descriptor_it_waits_for_one_and_does_not_spin(
+    agent: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+    accept = socket.socket.accept
+
+    def refuse(listener: socket.socket) -> Any:
+        tried.append(time.monotonic())
+        if len(tried) < 3:
+            raise OSError(errno.EMFILE, "no descriptor")
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", refuse)
+    with Connection(agent.path) as client:
+        assert next(client.ask("status"))
+    assert len(tried) == 3
+    assert tried[2] - tried[0] >= 2 * DEAF_SECONDS - 0.01
 
 
 def test_who_may_not_ask_is_told_so(agent: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
