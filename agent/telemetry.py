@@ -74,6 +74,7 @@ class Telemetry:
         self._started = self._turned = time.monotonic()
         self._swept: float | None = None
         self._is_stopping = False
+        self._has_control: Callable[[], bool] = lambda: True
         self._way_out_lock = threading.Lock()
         self._way_out_seen: tuple[OutboxStatus | None, tuple[SinkStatus, ...]] = (None, ())
         self._way_out_at = -FRESH_SECONDS
@@ -108,6 +109,10 @@ class Telemetry:
     def stopping(self) -> None:
         """The agent was told to end: it is ready no more."""
         self._is_stopping = True
+
+    def watch_control(self, is_listening: Callable[[], bool]) -> None:
+        """There is to be a control socket; whether it is there counts for health."""
+        self._has_control = is_listening
 
     # What any thread may ask -------------------------------------------------------------------------------------
 
@@ -189,6 +194,7 @@ class Telemetry:
                 sources_up={name: health.is_up for name, health in self._sources.health.copy().items()},
                 docker_trouble=self._docker_trouble(),
                 is_endpoint_missing=is_late,
+                is_control_missing=uptime > ENDPOINT_GRACE_SECONDS and not self._has_control(),
                 outbox=outbox,
                 sinks=sinks,
                 ages=self._growth.ages(now),

@@ -61,6 +61,7 @@ class Control:
             on_trouble=lambda why: log.warning("control_unavailable", why=why),
         )
         self._desk = desk
+        telemetry.watch_control(lambda: server.is_listening)
         watch_over("control", server.run, server.stop)
 
     def before(self, event: Event) -> Happening | None:

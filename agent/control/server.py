@@ -106,6 +106,11 @@ class ControlServer:
         self._clients: dict[int, _Client] = {}
         self._deaf_until = 0.0
 
+    @property
+    def is_listening(self) -> bool:
+        """The socket could be made."""
+        return self._bound is not None
+
     def stop(self) -> None:
         """Make ``run`` return."""
         self._is_stopping = True

@@ -97,6 +97,12 @@ def test_an_agent_that_watches_and_delivers_is_well_and_ready() -> None:
             "the Docker API fails: names and labels may be missing",
         ),
         (
+            {"is_control_missing": True},
+            Code.CONTROL_UNAVAILABLE,
+            Status.DEGRADED,
+            "the control socket cannot be made: see the log",
+        ),
+        (
             {"is_endpoint_missing": True},
             Code.ENDPOINT_UNAVAILABLE,
             Status.DEGRADED,
