@@ -353,6 +353,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -256")  # KiB: what was read last is in the kernel's cache anyway
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # else a commit of the main thread would do it
     connection.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_BYTES}")
     return connection

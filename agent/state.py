@@ -43,6 +43,7 @@ from collectors.facts import (
     ProcessKey,
     Unknown,
 )
+from collectors.mount_tables import ids_of
 from detectors.base import Member, Tier
 
 MAX_ANCESTORS = 16
@@ -70,7 +71,7 @@ class ContainerState:
     container: Container
     first: Process | None = None
     mounts_at_start: tuple[Mount, ...] | None = None
-    live: set[ProcessKey] = field(default_factory=set)
+    live: dict[ProcessKey, None] = field(default_factory=dict)  # a set, at a third of the memory
     is_gone: bool = False
 
 
@@ -291,7 +292,8 @@ class NodeState:
         else:
             if process.parent_pid != record.process.parent_pid:
                 self._reparented(record, process.parent_pid)
-            record.previous, record.process = record.process, process
+            record.previous = process if _is_the_same(process, record.process) else record.process
+            record.process = process
         if record.container_id is None:
             self._join(record)
         elif record.entry is None and self._owner(process) is None and not record.by_lineage:
@@ -361,12 +363,12 @@ class NodeState:
         record.container_id, record.by_lineage = container_id, by_lineage
         state = self._containers.get(container_id)
         if state is not None:
-            state.live.add(record.process.key)
+            state.live[record.process.key] = None
 
     def _leave(self, record: Record) -> None:
         state = self._containers.get(record.container_id or "")
         if state is not None:
-            state.live.discard(record.process.key)
+            state.live.pop(record.process.key, None)
         record.container_id = None
 
     def _enter(self, record: Record, at_ns: int, *, is_exact: bool) -> None:
@@ -477,7 +479,7 @@ class NodeState:
         self._senders.pop(pid, None)
         state = self._containers.get(record.container_id or "")
         if state is not None:
-            state.live.discard(record.process.key)
+            state.live.pop(record.process.key, None)
             if not state.live:  # it ended; if it is started again, another process is its first
                 state.first = state.mounts_at_start = None
             self._drop_if_over(state)
@@ -552,7 +554,7 @@ class NodeState:
 
     def _mounted(self, event: MountTable) -> None:
         known = self._mounts.get(event.mnt_namespace)
-        ids = frozenset(mount.mnt_id for mount in event.mounts)
+        ids = ids_of(event.mounts)
         if known is None:
             if len(self._mounts) >= 2 * self._max_containers:
                 self._evict_mounts()
@@ -569,6 +571,15 @@ class NodeState:
         if victim is not None:
             self.overflow["mount_namespaces"] += 1
             del self._mounts[victim]
+
+
+def _is_the_same(process: Process, before: Process) -> bool:
+    """Nothing that is compared with what was before has changed, so there is no need to keep that too."""
+    return (
+        process.image_mark == before.image_mark
+        and process.confinement == before.confinement
+        and process.executable == before.executable
+    )
 
 
 def _trim(record: Record) -> None:

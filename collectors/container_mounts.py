@@ -22,7 +22,6 @@ from collectors.facts import (
     Descriptor,
     Executable,
     HostBaseline,
-    Layer,
     Mount,
     Process,
     ProcessKey,
@@ -30,6 +29,7 @@ from collectors.facts import (
 )
 from collectors.host import Roots
 from collectors.layers import layer_of
+from collectors.mount_tables import ids_of
 from collectors.mountwatch import MountWatch
 from collectors.notable import is_notable, shared_streams
 from collectors.proc.process import ProcessReader
@@ -70,7 +70,7 @@ class ContainerMounts:
         self._tables: dict[int, _Table] = {}
         self._namespace_of: dict[str, int] = {}  # by container id: the first one that is not the host's
         self._tasks_in: dict[int, int] = {}
-        self._layers: dict[tuple[str, Executable, int], Layer | Unknown] = {}
+        self._judged_executables: dict[tuple[str, Executable, int], Executable] = {}
         self._connections: dict[tuple[int | Unknown, int], Connection | None] = {}
         self._versions = itertools.count(1)
 
@@ -100,7 +100,7 @@ class ContainerMounts:
             return
         if known is None and len(self._tables) >= MAX_TABLES:
             self._tables.pop(next(iter(self._tables)))
-        mnt_ids = frozenset(mount.mnt_id for mount in event.mounts)
+        mnt_ids = ids_of(event.mounts)
         proc_mnt_ids = frozenset(mount.mnt_id for mount in event.mounts if mount.fs_type == b"proc")
         self._tables[event.mnt_namespace] = _Table(
             event.mounts, mnt_ids, proc_mnt_ids, root.mnt_id, next(self._versions)
@@ -138,7 +138,7 @@ class ContainerMounts:
         table = self._table(process, namespace, container_id, at_ns, wanted=wanted)
         if isinstance(executable, Unknown):
             return process
-        return replace(process, executable=replace(executable, layer=self._layer(executable, table, container_id)))
+        return replace(process, executable=self._judged(executable, table, container_id))
 
     def with_notable_descriptors(self, process: Process) -> Process:
         """Keep the descriptors that somebody may have to judge (``collectors.notable``)."""
@@ -166,10 +166,10 @@ class ContainerMounts:
         connection = self._connections[question]
         return () if connection is None else tuple(replace(each, connection=connection) for each in streams)
 
-    def _layer(self, executable: Executable, table: _Table | None, container_id: str) -> Layer | Unknown:
-        """Asked once for each program of a container: the answer hangs on its file, its last change and the table."""
+    def _judged(self, executable: Executable, table: _Table | None, container_id: str) -> Executable:
+        """With its layer, asked once for each program: the answer hangs on its file, its last change and the table."""
         question = (container_id, executable, table.version if table is not None else 0)
-        known = self._layers.get(question)
+        known = self._judged_executables.get(question)
         if known is not None:
             return known
         container = self._registry.get(container_id)
@@ -180,10 +180,10 @@ class ContainerMounts:
             roots=self._roots,
             container_started_ns=container.created_ns if container is not None else None,
         )
-        if len(self._layers) >= MAX_LAYERS:
-            self._layers.clear()
-        self._layers[question] = layer
-        return layer
+        if len(self._judged_executables) >= MAX_LAYERS:
+            self._judged_executables.clear()
+        judged = self._judged_executables[question] = replace(executable, layer=layer)
+        return judged
 
     def _table(
         self, process: Process, namespace: int, container_id: str, at_ns: int, *, wanted: int | None

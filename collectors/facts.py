@@ -209,9 +209,9 @@ class Process:
     """One task as it was observed at one moment; a thread has ``thread_of`` set and is reported only when it differs.
 
     ``start_ticks`` (in ``key``) is field 22 of ``/proc/PID/stat``. ``image_mark`` changes at every exec and at nothing
-    else (the address space layout: fields 26-28 of stat). ``observed_ns`` is wall time, nanoseconds since the epoch.
-    ``arguments`` is the raw, NUL-separated ``/proc/PID/cmdline``, cut at 4 KiB. ``tty`` is the device number of
-    its controlling terminal, 0 where it has none.
+    else (fields 26-28 of stat, in one number). ``observed_ns`` is wall time, nanoseconds since the epoch. ``arguments``
+    is the raw, NUL-separated ``/proc/PID/cmdline``, cut at 4 KiB. ``tty`` is the device number of its controlling
+    terminal, 0 where it has none.
     """
 
     key: ProcessKey
@@ -222,7 +222,7 @@ class Process:
     confinement: Confinement
     ns_pid: int
     is_kernel_thread: bool
-    image_mark: tuple[int, int, int] | Unknown
+    image_mark: int | Unknown
     observed_ns: int
     thread_of: ProcessKey | None = None
     descriptors: tuple[Descriptor, ...] | Unknown = NOT_READ

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from collectors.confinement import is_within
 from collectors.facts import Declared, HostBaseline, Mount, Unknown
+from collectors.flyweight import flyweight
 
 KERNEL_TYPES = frozenset(
     {
@@ -49,6 +50,9 @@ _RUNTIME_POINTS = frozenset(
 _SHARED_OPTIONS = frozenset({"shared", "rshared"})
 
 
+_intern_ids = flyweight(1024)
+
+
 class MountIdentity(NamedTuple):
     """What makes two rows the same mount, across copies of a table."""
 
@@ -61,6 +65,11 @@ class MountIdentity(NamedTuple):
 def identity(mount: Mount) -> MountIdentity:
     """See ``MountIdentity``."""
     return MountIdentity(mount.device, mount.root, mount.point, mount.fs_type)
+
+
+def ids_of(mounts: Iterable[Mount]) -> frozenset[int]:
+    """The mount ids of a table; whoever asks for the same table's keeps the same set."""
+    return _intern_ids(frozenset(mount.mnt_id for mount in mounts))
 
 
 def topmost(mounts: Iterable[Mount], point: bytes) -> Mount | None:

@@ -345,7 +345,7 @@ class Observer:
         namespace = self._mounts.own_namespace(process) if container_id is not None else None
         if namespace is not None:  # at every look: whoever it was watched through may have ended, or stood elsewhere
             self._mounts.watch(namespace, process.key, container_id)
-        self._remember(Tracked(process.key, told, container_id, namespace), at_ns)
+        self._remember(Tracked(told.key if told is not None else process.key, told, container_id, namespace), at_ns)
         return process
 
     def _read(self, pid: int, tid: int | None, descriptors: int) -> Process | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from collectors.errors import CollectorError
 from collectors.events import Event, SweepDone
@@ -40,21 +40,20 @@ _intern_look = flyweight(4096)
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    """What the sweep saw of a task last: how long it had run, its cgroups, and the quick look."""
+    """What the sweep saw of a task last: how long it had run (ns), its cgroups, and the quick look."""
 
-    ran: bytes | None = None
+    ran: int | None = None
     cgroups: bytes | None = None
     look: Look | None = None
 
 
 @dataclass(slots=True, eq=False)
-class _Known:
-    """What is remembered of a pid: the inode of its directory, its tasks, how long it had run when read whole."""
+class _Known(_Task):
+    """A process: its leader, the inode of its directory, its other tasks, how long it had run when read whole."""
 
-    inode: int
-    leader: _Task = field(default_factory=_Task)
+    inode: int = 0
     threads: dict[int, _Task] | None = None  # of a process that has any beside its leader
-    ran_when_read: bytes | None = None
+    ran_when_read: int | None = None
 
 
 class Sweep:
@@ -111,7 +110,7 @@ class Sweep:
         if known is None:
             tracked = self._observer.observe(pid)
             if tracked is not None:
-                known = self._known[pid] = _Known(inode)
+                known = self._known[pid] = _Known(inode=inode)
                 if tracked.container_id is not None:
                     self._look_closer(proc, pid, known)
             return
@@ -119,9 +118,9 @@ class Sweep:
         is_rare_turn = (pid + self.number) % (self._full_every * RARELY) == 0
         if tracked is not None and tracked.container_id is not None:
             self._look_closer(proc, pid, known)
-            is_turn = (pid + self.number) % self._full_every == 0 and known.ran_when_read != known.leader.ran
+            is_turn = (pid + self.number) % self._full_every == 0 and known.ran_when_read != known.ran
             if is_rare_turn or is_turn or tracked.told is None:
-                known.ran_when_read = known.leader.ran
+                known.ran_when_read = known.ran
                 self._observer.observe(pid, descriptors=True)
         elif tracked is None or tracked.told is None or is_rare_turn or self._is_visitors_turn(pid, tracked):
             self._observer.observe(pid)
@@ -131,7 +130,7 @@ class Sweep:
 
     def _look_closer(self, proc: int, pid: int, known: _Known) -> None:
         """Look at each task of a process in a container; the others may outlive the first."""
-        if self._has_changed(proc, f"{pid}", known.leader):
+        if self._has_changed(proc, f"{pid}", known):
             self._observer.observe(pid, descriptors=True)
         try:
             has_threads = os.stat(f"{pid}/task", dir_fd=proc).st_nlink > _SINGLE_THREAD_LINKS
@@ -155,7 +154,7 @@ class Sweep:
             is_new = tid not in threads
             thread = threads.setdefault(tid, _Task())
             has_changed = self._has_changed(proc, f"{pid}/task/{tid}", thread)
-            is_stray = thread.look != known.leader.look or thread.cgroups != known.leader.cgroups
+            is_stray = thread.look != known.look or thread.cgroups != known.cgroups
             if has_changed or (is_new and is_stray) or self._observer.tracked(tid) is not None:
                 self._observer.observe(pid, tid=tid)
 
@@ -163,7 +162,7 @@ class Sweep:
         """Bring ``task`` up to date; whether what an escape must change differs from what was seen before."""
         try:
             cgroups = _read(proc, f"{directory}/cgroup")
-            ran = _read_if_there(proc, f"{directory}/schedstat")
+            ran = _read_run_time(proc, f"{directory}/schedstat")
             if ran is not None and ran == task.ran and cgroups == task.cgroups:
                 return False
             look = _look(proc, directory)
@@ -199,9 +198,9 @@ def _read(proc: int, name: str) -> bytes:
         os.close(descriptor)
 
 
-def _read_if_there(proc: int, name: str) -> bytes | None:
-    """``None`` where the kernel was built without it: then every task is looked at."""
+def _read_run_time(proc: int, name: str) -> int | None:
+    """The first number of schedstat; ``None`` where the kernel was built without it: then every task is looked at."""
     try:
-        return _read(proc, name)
-    except FileNotFoundError:
+        return int(_read(proc, name).partition(b" ")[0])
+    except (FileNotFoundError, ValueError):
         return None

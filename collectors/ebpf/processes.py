@@ -27,6 +27,7 @@ from collectors.facts import (
     SeccompMode,
     Unknown,
 )
+from collectors.proc.stat import image_mark
 
 _GONE = Unknown("gone: the task had ended")
 _MODES = {0: SeccompMode.DISABLED, 1: SeccompMode.STRICT, 2: SeccompMode.FILTER}
@@ -61,7 +62,7 @@ def as_process(record: TaskRecord, observed_ns: int, naming: Naming) -> Process:
         confinement=_confinement(record, naming),
         ns_pid=record.ns_pid,
         is_kernel_thread=bool(header.flags & FLAG_KERNEL_THREAD),
-        image_mark=record.program.mark if record.program is not None else _GONE,
+        image_mark=image_mark(*record.program.mark) if record.program is not None else _GONE,
         observed_ns=observed_ns,
         thread_of=as_key(header.leader_start_ns, header.tgid, ticks) if is_thread else None,
     )

@@ -64,6 +64,7 @@ def _parse_line(line: bytes) -> Mount:
     )
 
 
+@lru_cache(maxsize=256)  # most are the parent of others
 def _number(field: bytes) -> int:
     """A decimal that fits the kernel's int."""
     if not field.isdigit() or len(field) > _MAX_DIGITS:

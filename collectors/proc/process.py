@@ -6,7 +6,7 @@ executes meanwhile is read once more, and if it does so again it is told with it
 lost its cgroups and namespaces one by one, and is ``Gone``. Values that many
 processes share are shared in memory: each reader has a bounded flyweight (``functools.lru_cache``).
 
-A ``ProcessReader`` holds no state but a memory of whether the kernel labels tasks, and may be used by several threads.
+A ``ProcessReader`` remembers whether the kernel labels tasks, and what it read last; several threads may use one.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class ProcessReader:
         self._clock_ns = clock_ns
         self._nsfs_device = nsfs_device
         self._are_tasks_labelled = True  # until the kernel says once that it labels none; that cannot change
+        self._last_confinement: Confinement | None = None
 
     def read(self, pid: int, *, tid: int | None = None, descriptors: int = 0) -> Process:
         """The process, or its thread ``tid``; with ``descriptors`` also what it holds open, at most so many.
@@ -175,7 +176,7 @@ class ProcessReader:
             name=_intern(stat.name),
             arguments=arguments if isinstance(arguments, bytes) else b"",
             executable=executable,
-            confinement=self._read_confinement(directory, status),
+            confinement=self._shared(self._read_confinement(directory, status)),
             ns_pid=_ns_pid(status, stat.pid),
             is_kernel_thread=False,
             image_mark=stat.image_mark,
@@ -208,6 +209,14 @@ class ProcessReader:
             label,
             cgroups,
         )
+
+    def _shared(self, confinement: Confinement) -> Confinement:
+        """The one that was read before, if it is equal: the tasks of a container have theirs in common."""
+        last = self._last_confinement
+        if last is not None and last == confinement:
+            return last
+        self._last_confinement = confinement
+        return confinement
 
     def _read_descriptors(self, directory: int, limit: int) -> tuple[Descriptor, ...] | Unknown:
         """What the task holds open; not looked at when nobody asked."""

@@ -78,7 +78,7 @@ def test_fires_when_the_user_namespace_becomes_the_hosts() -> None:
 
 def test_silent_when_it_executed_a_program_since() -> None:
     """su, sudo, ping: the image mark is another one."""
-    before, now = pair(UNPRIVILEGED, ROOT, image_mark=(1, 2, 3))
+    before, now = pair(UNPRIVILEGED, ROOT, image_mark=123)
     assert judge(DETECTOR, build.member(now, previous=before)) == []
 
 

@@ -39,6 +39,7 @@ from collectors.facts import (
     Seccomp,
     SeccompMode,
 )
+from collectors.proc.stat import image_mark
 from detectors.base import Member
 
 NOW_NS = 1_763_700_000_000_000_000
@@ -306,7 +307,7 @@ def process(pid: int = 4242, number: int = 1, **overrides: Any) -> Process:
         confinement=confinement(number),
         ns_pid=pid % 1000,
         is_kernel_thread=False,
-        image_mark=(0x5500_0000_0000 + pid, 0x5500_0010_0000 + pid, 0x7FFC_0000_0000 + pid),
+        image_mark=image_mark(0x5500_0000_0000 + pid, 0x5500_0010_0000 + pid, 0x7FFC_0000_0000 + pid),
         observed_ns=NOW_NS,
     )
     return replace(base, **overrides)

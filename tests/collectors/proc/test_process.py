@@ -121,7 +121,7 @@ def test_parses_a_real_process_and_its_descriptors() -> None:
             child.kill()
     assert process.arguments == b"/bin/sleep\x0030\x00"
     assert process.parent_pid == os.getpid()
-    assert isinstance(process.image_mark, tuple)
+    assert isinstance(process.image_mark, int)
     assert not isinstance(process.descriptors, Unknown)
     assert process.descriptors[0].target == b"/dev/null"
 

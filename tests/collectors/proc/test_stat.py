@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.errors import Gone, Malformed
 from collectors.facts import Unknown
-from collectors.proc.stat import Stat, parse_stat, read_stat
+from collectors.proc.stat import Stat, image_mark, parse_stat, read_stat
 from tests.support.proctree import build_tree, stat_line
 
 CAPTURED = (
@@ -40,7 +40,7 @@ def test_parses_the_controlling_terminal() -> None:
 
 
 def test_parses_the_exec_mark() -> None:
-    assert parse_stat(stat_line(7, image_mark=(4096, 8192, 140000))).image_mark == (4096, 8192, 140000)
+    assert parse_stat(stat_line(7, image_mark=(4096, 8192, 140000))).image_mark == image_mark(4096, 8192, 140000)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_refuses_any_bytes_with_malformed_only(data: bytes) -> None:
 @given(st.integers(1, 2**22), st.binary(max_size=64), st.integers(0, 2**63), st.integers(2, 2**47))
 def test_parses_back_what_was_written(pid: int, name: bytes, start: int, code: int) -> None:
     stat = parse_stat(stat_line(pid, name, start_ticks=start, image_mark=(code, code, code)))
-    assert (stat.pid, stat.name, stat.start_ticks, stat.image_mark) == (pid, name, start, (code, code, code))
+    assert (stat.pid, stat.name, stat.start_ticks, stat.image_mark) == (pid, name, start, image_mark(code, code, code))
 
 
 def test_refuses_a_process_that_ended_after_its_directory_was_opened(tmp_path: Path) -> None:
