@@ -48,9 +48,14 @@ COMMANDS: dict[str, Entry] = {
     ),
     "rules": Entry("agent.cli.rules:rules", "List what hullwatch detects."),
     "explain": Entry("agent.cli.explain:explain", "Say what a rule means, and what to do when it fires."),
+    "doctor": Entry(
+        "agent.cli.doctor:doctor",
+        "Say what the agent needs of this node, what is missing, what it costs and how to mend it.",
+    ),
     "selftest": Entry("agent.cli.selftest:selftest", "Prove that a break-out on this node is seen."),
-    "config": Entry("agent.cli.config:config", "Check a configuration file, or print what may stand in one."),
+    "config": Entry("agent.cli.config:config", "Check or show a configuration, or print what may stand in one."),
     "completion": Entry("agent.cli.completion:completion", "Print the completion script for a shell."),
+    "version": Entry("agent.cli.version:version", "Say which version this is, and what it stands on."),
 }
 """Every command, in the order of the help."""
 

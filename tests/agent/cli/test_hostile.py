@@ -57,6 +57,9 @@ ELSEWHERE = (
     ("completion", ARGUMENT),
     ("run", "--config", f"/nowhere/{ARGUMENT}"),
     ("ps", "--config", f"/nowhere/{ARGUMENT}"),
+    ("config", "show", "--config", f"/nowhere/{ARGUMENT}"),
+    ("doctor", "--config", f"/nowhere/{ARGUMENT}"),
+    ("version", ARGUMENT),
 )
 
 
