@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("agent.cli.run:run", "Watch this node: the agent."),
     "scan": Entry("agent.cli.scan:scan", "Look at this node once, and say what got out or could."),
     "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
+    "top": Entry("agent.cli.top:top", "Watch the containers of this node by risk: a live screen."),
     "tree": Entry("agent.cli.tree:tree", "Draw who started whom, and where confinement became wider or narrower."),
     "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
     "diff": Entry("agent.cli.diff:diff", "Show where a container is not as it was declared, or not as another one."),

@@ -91,7 +91,9 @@ def _single_tracepoints(surroundings: Surroundings) -> Answer:
     name = "single tracepoints"
     paranoid = _value(f"{surroundings.roots.proc}/sys/kernel/perf_event_paranoid")
     if not any(os.path.isdir(f"{surroundings.roots.sys}/{each}/events/syscalls") for each in _TRACEPOINTS):
-        costs = "The eBPF tier watches all system calls at one tracepoint, with a filter in the kernel that each call pays for."
+        costs = (
+            "The eBPF tier watches all system calls at one tracepoint, with a filter that each call of anybody passes."
+        )
         mend = "Mount tracefs at /sys/kernel/tracing, and build the kernel with CONFIG_FTRACE_SYSCALLS."
         return Answer(AREA, name, Verdict.WARNING, "tracefs shows no system calls", costs, mend)
     is_strict = paranoid is not None and paranoid.lstrip("-").isdigit() and int(paranoid) > _PARANOID_FOR_ROOT
