@@ -272,7 +272,7 @@ class NodeState:
         for record in records:
             self._records[record.process.key.pid] = record
             if (state := self._containers.get(record.container_id or "")) is not None:
-                state.live.add(record.process.key)
+                state.live[record.process.key] = None
 
     # Processes ---------------------------------------------------------------------------------------------------
 

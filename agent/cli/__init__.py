@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
         "agent.cli.containers:containers", "List the containers that the running agent watches, and how each stands."
     ),
     "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
+    "top": Entry("agent.cli.top:top", "Watch the containers of this node by risk: a live screen."),
     "tree": Entry("agent.cli.tree:tree", "Draw who started whom, and where confinement became wider or narrower."),
     "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
     "diff": Entry("agent.cli.diff:diff", "Show where a container is not as it was declared, or not as another one."),
@@ -65,9 +66,14 @@ COMMANDS: dict[str, Entry] = {
     "explain": Entry(
         "agent.cli.explain:explain", "Say what a rule means, and what to do when it fires; or what one alert means."
     ),
+    "doctor": Entry(
+        "agent.cli.doctor:doctor",
+        "Say what the agent needs of this node, what is missing, what it costs and how to mend it.",
+    ),
     "selftest": Entry("agent.cli.selftest:selftest", "Prove that a break-out on this node is seen."),
-    "config": Entry("agent.cli.config:config", "Check a configuration file, or print what may stand in one."),
+    "config": Entry("agent.cli.config:config", "Check or show a configuration, or print what may stand in one."),
     "completion": Entry("agent.cli.completion:completion", "Print the completion script for a shell."),
+    "version": Entry("agent.cli.version:version", "Say which version this is, and what it stands on."),
 }
 """Every command, in the order of the help."""
 

@@ -105,9 +105,18 @@ def look(config: Config, judge: bool) -> Snapshot:  # noqa: FBT001 (a ``Look``, 
     known = agent_link.picture(config)
     if known is not None and not judge:
         return Snapshot(known, (), ())
+    if known is not None and os.geteuid() != 0:
+        return _judged_from_memory(config, known)
+    return _looked(config, known, judge=judge)
+
+
+def look_here(config: Config, judge: bool) -> Snapshot:  # noqa: FBT001 (a ``Look``)
+    """What a look of our own shows, now, whether there is an agent or not; says nothing. Raises ``Refused``."""
+    return _looked(config, None, judge=judge)
+
+
+def _looked(config: Config, known: NodeState | None, *, judge: bool) -> Snapshot:
     if os.geteuid() != 0:
-        if known is not None:
-            return _judged_from_memory(config, known)
         raise Refused("only root sees what other users' processes hold: run it as root")
     try:
         return _look(config, known, judge=judge)

@@ -2,19 +2,21 @@
 
 ``pictured`` reads under the core's lock, ``SLICE`` records at a time, so that the core never waits for longer than a
 millisecond or so; between two slices the node goes on, and what ended meanwhile is left out. Values are frozen, so the
-other thread encodes them at its leisure. What happened before the present moment (``Record.previous``) stays behind.
+other thread encodes them at its leisure. What happened before the present moment (``Record.previous``) stays behind,
+and so does ``Process.image_mark``, a number of 192 bits by which only a sensor knows an exec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from agent.control.values import Malformed, build
 from agent.state import ContainerState, MountState, NodeState, Record
 from collectors.events import MountTable
-from collectors.facts import Container, HostBaseline, Mount, Process
+from collectors.facts import NOT_READ, Container, HostBaseline, Mount, Process
 from detectors.base import Tier
 
 SLICE = 256
@@ -70,7 +72,7 @@ class _Known:
     def take_new(self) -> list[Process]:
         """The processes that have got a number since the last call, in the order of their numbers."""
         new, self._new = self._new, []
-        return new
+        return [replace(each, image_mark=NOT_READ) for each in new]
 
     def rows(self, record: Record) -> Iterator[list[Any]]:
         """The record, before it those of its ancestors that were not told yet: dead ones are among them."""

@@ -12,6 +12,7 @@ from agent.control.picture import pictured, restored
 from agent.control.values import Malformed
 from agent.state import NodeState
 from collectors.events import Exec, Exit, Fork, Seen
+from collectors.facts import NOT_READ, Process
 from detectors.base import Member, Tier
 from tests.agent.cli.nodes import escaped, sleeping
 from tests.support import build
@@ -31,6 +32,11 @@ def carried(state: NodeState, container_id: str | None = None) -> NodeState:
         msgspec.msgpack.decode(msgspec.msgpack.encode(each)) for each in pictured(state, threading.Lock(), container_id)
     ]
     return restored(parts, max_processes=1000, max_containers=100)
+
+
+def told(process: Process) -> Process:
+    """A process as it arrives: its mark stays behind."""
+    return replace(process, image_mark=NOT_READ)
 
 
 def a_node() -> NodeState:
@@ -54,10 +60,14 @@ def test_the_state_is_the_same_at_the_other_end() -> None:
     assert sorted(found.containers(), key=str) == sorted(state.containers(), key=str)
     for process in state.processes():
         assert documents.of_process(found, process) == documents.of_process(state, process)
-        assert found.ancestors(process) == state.ancestors(process)
+        assert found.ancestors(process) == tuple(map(told, state.ancestors(process)))
+        assert found.process(process.key) == told(process)
         here, there = state.member(process), found.member(process)
         if isinstance(here, Member):
-            here = replace(here, previous=None)
+            assert isinstance(there, Member)
+            assert isinstance(here.first, Process)
+            assert isinstance(here.entry, Process)
+            here = replace(here, first=told(here.first), entry=told(here.entry), previous=None)
         assert there == here
 
 

@@ -19,11 +19,11 @@ SOCKET = facts.descriptor(
     connection=Connection("tcp", "10.0.0.2", 40_000, "198.51.100.7", 443, is_incoming=False),
 )
 VALUES: list[Any] = [
-    facts.process(),
-    facts.host_process(),
-    facts.process(executable=Unknown("gone: proc/exe"), descriptors=(SOCKET,), image_mark=(1, 2, 3)),
-    facts.process(confinement=facts.confinement(lsm_label=None, root=Unknown("denied: proc/root"))),
-    facts.thread(facts.process(), 4243, facts.confinement()),
+    facts.process(image_mark=1),
+    facts.host_process(image_mark=2),
+    facts.process(executable=Unknown("gone: proc/exe"), descriptors=(SOCKET,), image_mark=7),
+    facts.process(image_mark=3, confinement=facts.confinement(lsm_label=None, root=Unknown("denied: proc/root"))),
+    facts.thread(facts.process(image_mark=4), 4243, facts.confinement()),
     facts.container(),
     facts.container(pod=Pod("shop", "web-1", "uid", "web", is_sandbox=False), declared=Unknown("no_bundle")),
     facts.container(sources=(facts.source("/x", "/etc"),), labels=(("a", "b"),), has_linked_dev=True),
@@ -42,7 +42,7 @@ def test_a_fact_survives_the_way_there_and_back(value: Any) -> None:
 
 
 def test_what_is_equal_in_msgpack_keeps_its_type() -> None:
-    found = build(Process, plain(facts.process()))
+    found = build(Process, plain(facts.process(image_mark=1)))
     assert isinstance(found.key, tuple)
     assert type(found.is_kernel_thread) is bool
     assert found.confinement.seccomp == facts.seccomp()
@@ -63,7 +63,7 @@ def test_what_makes_no_sense_is_malformed(kind: Any, value: Any) -> None:
 
 @given(st.data())
 def test_one_wrong_field_is_malformed_or_another_fact(data: st.DataObject) -> None:
-    value = plain(facts.process())
+    value = plain(facts.process(image_mark=1))
     name = data.draw(st.sampled_from(sorted(value)))
     value[name] = data.draw(st.none() | st.integers() | st.binary(max_size=4) | st.lists(st.integers(), max_size=3))
     with contextlib.suppress(Malformed):
