@@ -33,7 +33,8 @@ class Terminal:
         """Run ``top`` on one of the made-up nodes; the shell stays, to tell the exit status, unless ``is_alone``."""
         program = PROGRAM.format(arguments=["top", *options], node=node)
         environment = f"TERM={term} " if term else ""
-        script = f'cd {ROOT}; {environment}{sys.executable} -c "{program}"; echo status $?; sleep 60'
+        run = f'{sys.executable} -c "{program}"'
+        script = f"cd {ROOT}; exec {run}" if is_alone else f"cd {ROOT}; {environment}{run}; echo status $?; sleep 60"
         self.tmux("new-session", "-d", "-x", "80", "-y", "24", script)
 
     def press(self, *keys: str) -> None:
