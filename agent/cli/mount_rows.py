@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from agent.state import NodeState
 from agent.text import to_text
-from agent.ways_out import find_exposures
 from collectors.confinement import is_within
 from collectors.facts import Container, Declared, DeclaredMount, Mount, MountSource, Process, Reach, Unknown
 from collectors.host_places import GOVERNING_SOCKETS
@@ -22,7 +21,6 @@ from collectors.mount_tables import (
     topmost,
     undeclared,
 )
-from detectors import host_path_mounted
 
 _GIVING = frozenset({Reach.IS, Reach.ABOVE})
 
@@ -171,6 +169,9 @@ def host_path(mount: Mount, of_host: Iterable[Mount]) -> bytes | None:
 
 def _gives(container: Container, state: NodeState) -> dict[str, tuple[str, ...]]:
     """What each declared source opens, by its destination."""
+    from agent.ways_out import find_exposures  # with the steps of every way
+    from detectors import host_path_mounted
+
     found: dict[str, list[str]] = {}
     for exposure in find_exposures(container, state, (host_path_mounted.DETECTOR,))[0]:
         for destination, opens in zip(exposure.texts("destinations"), exposure.texts("opens"), strict=False):

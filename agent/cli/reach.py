@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.cli.mount_rows import host_table
 from agent.state import NodeState
 from collectors.confinement import is_within
 from collectors.events import TcpConnected, UnixConnected
 from collectors.facts import Container, Mount, Process, Unknown
-from collectors.governing import GoverningSocket
+
+if TYPE_CHECKING:
+    from collectors.governing import GoverningSocket
 
 Connected = UnixConnected | TcpConnected
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,9 @@ from agent.cli.select import choose_container, display_name
 from agent.cli.tables import Cell, Column
 from agent.text import to_text
 from collectors.errors import CollectorError
-from collectors.governing import GoverningSocket
+
+if TYPE_CHECKING:
+    from collectors.governing import GoverningSocket
 
 COLUMNS = (
     Column("SOCKET", 64),

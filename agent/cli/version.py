@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from agent.cli.output import Output, output_options, write
+from agent import __version__
+from agent.cli.output import Format, Output, output_options, write
 
 
 @click.command()
@@ -14,15 +15,15 @@ def version(output: Output) -> None:
 
     The line is that of --version; wide, JSON and YAML have Python, the libraries and the kernel too.
     """
-    from agent.doctor.bundle import versions
+    if output.format is Format.TABLE:
+        write(f"hullwatch {__version__}\n")
+        return
+    from agent.versions import versions
 
     found = versions()
     if not output.is_table:
         output.document(found)
         return
-    write(f"hullwatch {found['hullwatch']}\n")
-    if output.format.value == "wide":
-        for name in ("python", "kernel", "architecture", "distribution"):
-            output.text(f"{name} {found[name] or 'not known'}")
-        for name, number in found["libraries"].items():
-            output.text(f"{name} {number or 'not installed'}")
+    libraries = found.pop("libraries")
+    for name, number in {**found, **libraries}.items():
+        output.text(f"{name} {number or 'not known'}")

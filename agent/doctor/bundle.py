@@ -11,17 +11,16 @@ import gzip
 import io
 import json
 import os
-import platform
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent import __version__
 from agent.config_schema import Config
 from agent.doctor.base import Answer, Surroundings
 from agent.shown_config import shown
 from agent.text import to_text
+from agent.versions import versions
 from collectors.bounded import read_bounded
 from collectors.errors import CollectorError
 
@@ -52,18 +51,6 @@ _FILES = (
     "proc/sys/net/core/rmem_max",
     "sys/kernel/security/lsm",
     "sys/kernel/security/lockdown",
-)
-_LIBRARIES = (
-    "click",
-    "docker",
-    "kubernetes",
-    "msgpack",
-    "msgspec",
-    "psutil",
-    "pyroute2",
-    "PyYAML",
-    "rich",
-    "structlog",
 )
 
 
@@ -109,30 +96,6 @@ def document(answer: Answer) -> dict[str, Any]:
         "found": answer.found,
         "costs": answer.costs or None,
         "mend": answer.mend or None,
-    }
-
-
-def versions() -> dict[str, Any]:
-    """What runs here, in which version."""
-    from importlib import metadata
-
-    libraries: dict[str, str | None] = {}
-    for name in _LIBRARIES:
-        try:
-            libraries[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            libraries[name] = None
-    try:
-        distribution = platform.freedesktop_os_release().get("PRETTY_NAME")
-    except OSError:
-        distribution = None
-    return {
-        "hullwatch": __version__,
-        "python": platform.python_version(),
-        "kernel": os.uname().release,
-        "architecture": os.uname().machine,
-        "distribution": distribution,
-        "libraries": libraries,
     }
 
 
