@@ -138,6 +138,26 @@ class ExceptionConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = None
 
 
+class WatchedObjectConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file or directory of the host that no container has any business with, next to those that are known."""
+
+    path: Annotated[
+        AbsolutePath,
+        Meta(description="Where the host has it. `*` stands for a part of one name; links of the host are followed."),
+    ]
+    kind: Annotated[
+        Literal["persistence", "secret", "runtime"],
+        Meta(
+            description="`persistence`: who writes it runs on the host (HW-219); `secret`: who reads it is somebody "
+            "else (HW-220; files, not directories); `runtime`: an executable that starts containers (HW-221)."
+        ),
+    ]
+    below: Annotated[
+        bool,
+        Meta(description="Of a directory of `persistence`: also what is made or written below, not only in it."),
+    ] = False
+
+
 class LogConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The agent's own log, on stderr. Alerts are not in it."""
 
@@ -213,6 +233,10 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     exceptions: Annotated[
         tuple[ExceptionConfig, ...],
         Meta(max_length=1024, description="Findings that are expected; the first exception that matches counts it."),
+    ] = ()
+    watched_objects: Annotated[
+        tuple[WatchedObjectConfig, ...],
+        Meta(max_length=512, description="Files and directories of the host to watch besides those known (`ebpf`)."),
     ] = ()
     log: LogConfig = LogConfig()
     state: StateConfig = StateConfig()

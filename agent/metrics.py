@@ -16,7 +16,7 @@ from agent.exposition import Metric, Sample
 from agent.health import Code, OutboxStatus, SinkStatus, Status
 from agent.measurements import QUEUE_SOURCE
 from agent.pipeline import DetectorCounts
-from agent.snapshot import ProcessReading, Snapshot
+from agent.snapshot import EbpfReading, ProcessReading, Snapshot
 from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceState
 from detectors.base import Severity
@@ -40,6 +40,7 @@ CONNECTOR_RECORDS = (
     "thread_exits",
     "others",
 )
+EBPF_TROUBLE = frozenset({"lost", "not_remembered"})  # of the kernel's counters; the others are work
 
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}", re.ASCII)
 
@@ -48,8 +49,7 @@ def collect(snapshot: Snapshot) -> Iterator[Sample]:
     """The samples of a scrape; those of one metric follow one another."""
     yield from _agent(snapshot)
     yield from _sources(snapshot)
-    if snapshot.connector is not None:
-        yield from _connector(snapshot.connector)
+    yield from _sensor_errors(snapshot.connector, snapshot.ebpf)
     yield from _sensor_records(snapshot)
     yield from _events(snapshot)
     yield from _containers(snapshot)
@@ -95,17 +95,31 @@ def _sources(snapshot: Snapshot) -> Iterator[Sample]:
         yield from (Sample(catalog.SOURCE_FAILURES, count, (name, error)) for error, count in by_class)
 
 
-def _connector(counters: ConnectorCounters) -> Iterator[Sample]:
-    own = (("malformed", counters.malformed), ("stranger", counters.strangers), ("reopened", counters.reopened))
-    for error, count in _summed((*own, *_pairs(counters.failed))):
-        yield Sample(catalog.SENSOR_ERRORS, count, ("netlink", error))
-    yield Sample(catalog.SENSOR_OVERRUNS, counters.overruns, ("netlink",))
+def _sensor_errors(connector: ConnectorCounters | None, ebpf: EbpfReading | None) -> Iterator[Sample]:
+    if connector is not None:
+        own = (("malformed", connector.malformed), ("stranger", connector.strangers), ("reopened", connector.reopened))
+        for error, count in _summed((*own, *_pairs(connector.failed))):
+            yield Sample(catalog.SENSOR_ERRORS, count, ("netlink", error))
+    if ebpf is not None:
+        source, missed = ebpf.source, ebpf.kernel["not_remembered"]
+        own = (("malformed", source.malformed), ("stranger", source.strangers), ("not_remembered", missed))
+        for error, count in _summed((*own, ("detached", source.detached), *_pairs(source.failed))):
+            yield Sample(catalog.SENSOR_ERRORS, count, ("ebpf", error))
+    if connector is not None:
+        yield Sample(catalog.SENSOR_OVERRUNS, connector.overruns, ("netlink",))
+    if ebpf is not None:
+        yield Sample(catalog.SENSOR_OVERRUNS, ebpf.kernel["lost"], ("ebpf",))
 
 
 def _sensor_records(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.connector is not None:
         for kind in CONNECTOR_RECORDS:
             yield Sample(catalog.SENSOR_RECORDS, getattr(snapshot.connector, kind), ("netlink", kind))
+    if snapshot.ebpf is not None:
+        for kind, count in snapshot.ebpf.kernel.items():
+            if kind not in EBPF_TROUBLE:
+                yield Sample(catalog.SENSOR_RECORDS, count, ("ebpf", kind))
+        yield Sample(catalog.SENSOR_RECORDS, snapshot.ebpf.source.introduced, ("ebpf", "introduced"))
     watch = snapshot.mount_watch
     if watch is not None:
         tables = {"told": watch.told, "unchanged": watch.unchanged, "failed": watch.failed, "refused": watch.refused}

@@ -81,21 +81,23 @@ SOURCE_FAILURES = Metric(
 SENSOR_RECORDS = Metric(
     "hullwatch_sensor_records_total",
     Kind.COUNTER,
-    "What a sensor read from the kernel, before anything is made of it.",
+    "What a sensor read from the kernel, before anything is made of it; of `ebpf`: what its programs saw there, and "
+    "which of it was `notable`, so that it was told.",
     ("source", "kind"),
     _CODE,
 )
 SENSOR_ERRORS = Metric(
     "hullwatch_sensor_errors_total",
     Kind.COUNTER,
-    "Records and reads of a sensor that came to nothing, by kind; `gone` is a process that ended meanwhile.",
+    "Records and reads of a sensor that came to nothing, by kind; `gone` is a process that ended meanwhile, "
+    "`not_remembered` a task for which the kernel's table had no room, `detached` a program that somebody took off.",
     ("source", "error"),
     _CODE,
 )
 SENSOR_OVERRUNS = Metric(
     "hullwatch_sensor_overruns_total",
     Kind.COUNTER,
-    "Times that the kernel's buffer for a sensor was full.",
+    "Times that the kernel's buffer for a sensor was full; each loss is followed by a sweep.",
     ("source",),
     _SOURCES,
 )

@@ -15,6 +15,7 @@ from agent.policy import ExceptionState
 from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceStatus
 from collectors.containers.registry import RegistryCounters
+from collectors.ebpf.counters import Counters as EbpfCounters
 from collectors.mountwatch import Counters as MountWatchCounters
 
 
@@ -53,6 +54,14 @@ class EndpointReading:
     closed: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class EbpfReading:
+    """The eBPF sensor: what its programs counted in the kernel by the last sweep, and what became of their records."""
+
+    kernel: Mapping[str, int]
+    source: EbpfCounters
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything that a scrape shows, at about one moment."""
@@ -68,6 +77,7 @@ class Snapshot:
     endpoint: EndpointReading
     sources: Mapping[str, SourceReading]
     connector: ConnectorCounters | None
+    ebpf: EbpfReading | None
     observer: Mapping[str, int]
     mount_watch: MountWatchCounters | None
     registry: RegistryCounters

@@ -20,7 +20,10 @@ from agent.config_schema import Config
 from agent.errors import ConfigError
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.deeds import Watching
 from collectors.ebpf.iterator import EbpfSweep
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError
 from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKind
@@ -29,6 +32,7 @@ from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
+from collectors.watched_objects import WATCHED, configured
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -36,6 +40,10 @@ LONGEST_PAUSE_SECONDS = 60.0
 JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
 NODE_REFRESH_SECONDS = 300.0
+
+AUTO = (Tier.NETLINK,)  # and not yet EBPF: docs/adr/0010
+_ASKED_FOR = "the configuration asks for it"
+_BEST = "the best tier that is ready for every node; `sensor: ebpf` sees more, on trial"
 
 
 @dataclass(slots=True)
@@ -81,22 +89,40 @@ class Sources:
         """Open the best sensor that configuration and node allow."""
         wanted = self._config.sensor
         if wanted == "poll":
-            return SensorChoice(Tier.POLL, "the configuration asks for it")
-        if wanted == "ebpf":
+            return SensorChoice(Tier.POLL, _ASKED_FOR)
+        refused: list[str] = []
+        for tier, take in ((Tier.EBPF, self._take_ebpf), (Tier.NETLINK, self._take_netlink)):
+            if wanted != tier and (wanted != "auto" or tier not in AUTO):
+                continue
             try:
-                return self._choose_ebpf()
+                detail = take()
             except CollectorError as error:
-                raise ConfigError("", None, "sensor", f"ebpf is not to be had here: {error}") from error
-        return self._choose_netlink(wanted)
+                if wanted == tier:
+                    raise ConfigError("", None, "sensor", f"{tier} is not to be had here: {error}") from error
+                refused.append(f"{tier} is not to be had here: {error}")
+                continue
+            why = _ASKED_FOR if wanted == tier else "; ".join(refused) or _BEST
+            return SensorChoice(tier, f"{why}; {detail}" if detail else why)
+        return SensorChoice(Tier.POLL, "; ".join(refused))
 
-    def _choose_ebpf(self) -> SensorChoice:
-        """Load the eBPF programs; the task iterator is the sweep then. Raises a ``CollectorError``."""
+    def _take_ebpf(self) -> str:
+        """Load the eBPF programs; the task iterator is the sweep then. How calls are watched; may raise."""
+        extra = (configured(each.path, each.kind, below=each.below) for each in self._config.watched_objects)
+        namespace = self._collectors.host.namespaces.mnt
+        object_watch = ObjectWatch(
+            (*WATCHED, *extra),
+            self._collectors.roots.host,
+            namespace if isinstance(namespace, int) else 0,
+            clock_ns=time.monotonic_ns,
+        )
+        connections = Connections(self._collectors.observer, self._collectors.host, self._collectors.roots, self._emit)
         source = EbpfSource(
             self._collectors.observer,
             self._emit,
             self._collectors.host,
             ring_bytes=self._config.ebpf.ring_bytes,
             request_sweep=self.request_sweep,
+            watching=Watching(object_watch, connections),
         )
         source.open()
         self._ebpf = source
@@ -109,28 +135,19 @@ class Sources:
             cpu_ns=time.thread_time_ns,
             full_every=self._config.sweep.full_every,
         )
-        return SensorChoice(Tier.EBPF, f"the configuration asks for it; {source.way}")
+        return source.way
 
-    def _choose_netlink(self, wanted: str) -> SensorChoice:
-        """Open the process connector, or say why there is only polling."""
+    def _take_netlink(self) -> str:
+        """Open the process connector; nothing to say of it. May raise a ``CollectorError``."""
         connector = ConnectorSource(
             self._collectors.observer,
             self._emit,
             receive_buffer_bytes=self._config.netlink.receive_buffer_bytes,
             request_sweep=self.request_sweep,
         )
-        try:
-            connector.open()
-        except CollectorError as error:
-            if wanted == "netlink":
-                raise ConfigError("", None, "sensor", f"netlink is not to be had here: {error}") from error
-            return SensorChoice(Tier.POLL, f"netlink is not to be had here: {error}")
+        connector.open()
         self._connector = connector
-        if wanted == "netlink":
-            return SensorChoice(Tier.NETLINK, "the configuration asks for it")
-        return SensorChoice(
-            Tier.NETLINK, "the best tier that is ready for every node; `sensor: ebpf` sees more, on trial"
-        )
+        return ""
 
     def watch_over(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
         """Run another thread of the agent under the same care, from ``start`` to ``stop``."""
@@ -162,6 +179,11 @@ class Sources:
     def connector(self) -> ConnectorSource | None:
         """The process connector, where the tier has one."""
         return self._connector
+
+    @property
+    def ebpf(self) -> EbpfSource | None:
+        """The eBPF sensor, where the tier has one and it has not been closed."""
+        return self._ebpf
 
     @property
     def docker_status(self) -> SourceStatus | None:
@@ -196,6 +218,8 @@ class Sources:
             started = time.monotonic()
             self._sweep_wanted.clear()
             self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
+            if self._ebpf is not None:
+                self._ebpf.watch_objects()
             self._sweeper.run()
             self._collectors.observer.refresh_containers()
             self._look_at_ourselves()

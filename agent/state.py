@@ -145,7 +145,7 @@ class NodeState:
 
     def _member(self, process: Process) -> Member | Unknown | None:
         record = self._record(process)
-        if record is None or record.container_id is None or record.entry is None:
+        if record is None or record.container_id is None or record.entry is None or _is_before_entry(record, process):
             return None
         state = self._containers.get(record.container_id)
         if state is None:
@@ -165,7 +165,9 @@ class NodeState:
     def is_becoming(self, process: Process) -> bool:
         """See ``NodeView.is_becoming``."""
         record = self._record(process)
-        return record is not None and record.container_id is not None and record.entry is None
+        if record is None or record.container_id is None:
+            return False
+        return record.entry is None or _is_before_entry(record, process)
 
     def process(self, key: ProcessKey) -> Process | None:
         """See ``NodeView.process``."""
@@ -418,13 +420,18 @@ class NodeState:
     def _first_entered(self, state: ContainerState, record: Record, at_ns: int, *, is_exact: bool) -> None:
         """From now on the container's members can be compared; what came before is judged (again)."""
         state.first = record.entry
-        namespace = record.process.confinement.namespaces.mnt
+        table = self._begin_past(record)
+        if table is not None and is_exact:
+            state.mounts_at_start = table.event.mounts
+        self._pend(state, at_ns)
+
+    def _begin_past(self, first: Record) -> MountState | None:
+        """The table of a first process: what it was like while the runtime built it is nobody's past."""
+        namespace = first.process.confinement.namespaces.mnt
         table = self._mounts.get(namespace) if isinstance(namespace, int) else None
         if table is not None:
-            table.before = None  # what it was like while the runtime built it is nobody's past
-            if is_exact:
-                state.mounts_at_start = table.event.mounts
-        self._pend(state, at_ns)
+            table.before = None
+        return table
 
     def _pend(self, state: ContainerState, at_ns: int) -> None:
         """Have a container, its mount table and its processes judged again."""
@@ -506,6 +513,7 @@ class NodeState:
             record = self._records.get(container.first_pid or 0)
             if record is not None and record.container_id == container.id and record.entry is not None:
                 state.first = record.entry
+                self._begin_past(record)
                 self._pend(state, at_ns)
 
     def _container_gone(self, container_id: str) -> None:
@@ -580,6 +588,12 @@ def _is_the_same(process: Process, before: Process) -> bool:
         and process.confinement == before.confinement
         and process.executable == before.executable
     )
+
+
+def _is_before_entry(record: Record, process: Process) -> bool:
+    """The task was seen so on its way in, and what it became has been told already: two sensors saw it."""
+    entry = record.entry
+    return entry is not None and entry.key == process.key and process.observed_ns < entry.observed_ns
 
 
 def _trim(record: Record) -> None:

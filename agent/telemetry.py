@@ -28,7 +28,7 @@ from agent.metrics import blind_kind, collect
 from agent.pipeline import Pipeline
 from agent.probes import open_endpoint
 from agent.report import Alert
-from agent.snapshot import EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
+from agent.snapshot import EbpfReading, EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
 from agent.sources import SensorChoice, Sources
 from agent.state import NodeState
 from collectors.containers.docker import SourceState
@@ -132,7 +132,7 @@ class Telemetry:
         """Everything that a scrape shows."""
         outbox, sinks = self._way_out()
         connector, watch, sources = self._sources.connector, self._collectors.mount_watch, self._sources
-        now_ns = time.time_ns()
+        ebpf, now_ns = sources.ebpf, time.time_ns()
         return Snapshot(
             now_ns=now_ns,
             version=__version__,
@@ -147,6 +147,7 @@ class Telemetry:
                 name: SourceReading(health.is_up, health.failures) for name, health in sources.health.copy().items()
             },
             connector=connector.counters if connector is not None else None,
+            ebpf=EbpfReading(ebpf.kernel_counts(), ebpf.counters) if ebpf is not None else None,
             observer=self._collectors.observer.counts,
             mount_watch=watch.counters if watch is not None else None,
             registry=self._collectors.registry.counters(),
@@ -232,6 +233,9 @@ class Telemetry:
         for table, count in self._state.overflow.items():
             yield (Code.STATE_FULL, table), count
         yield (Code.STATE_FULL, "observer"), self._collectors.observer.counts["not_remembered"]
+        if (ebpf := self._sources.ebpf) is not None:
+            yield (Code.STATE_FULL, "ebpf"), ebpf.kernel_counts()["not_remembered"]
+            yield (Code.SOURCE_FAILING, "ebpf programs"), ebpf.counters.detached
         for name, health in self._sources.health.copy().items():
             yield (Code.SOURCE_FAILING, name), sum(health.failures.copy().values())
         blind: dict[str, int] = {}

@@ -24,7 +24,10 @@ from agent.selftest.alerts import OwnAgent
 from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import host_victim
 from bench.crowd import crowd
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.deeds import Watching
 from collectors.ebpf.iterator import EbpfSweep
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 
 ROUNDS = 5
@@ -150,7 +153,15 @@ def _sweep() -> None:
         collectors = assemble(Config(), lambda _: None, watch_mounts=False)
         tell_containers(collectors, lambda _: None)
         source = EbpfSource(
-            collectors.observer, lambda _: None, collectors.host, ring_bytes=1 << 22, request_sweep=lambda: None
+            collectors.observer,
+            lambda _: None,
+            collectors.host,
+            ring_bytes=1 << 22,
+            request_sweep=lambda: None,
+            watching=Watching(
+                ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
+                Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None),
+            ),
         )
         source.open()
         sweep = EbpfSweep(
@@ -163,20 +174,13 @@ def _sweep() -> None:
             full_every=Config().sweep.full_every,
         )
         tasks = sweep.run().processes
-        reading = [_cpu_ms(lambda: _drain(source)) for _ in range(PASSES)]
+        reading = [_cpu_ms(source.read_tasks) for _ in range(PASSES)]
         whole = [sweep.run().cpu_ns / 1e6 for _ in range(PASSES)]
         source.close()
     print(
         f"sweep of {tasks} processes             kernel {statistics.median(reading) * 1000 / tasks:.2f} ms, with "
         f"decoding and comparison {statistics.median(whole) * 1000 / tasks:.2f} ms per 1,000 (CPU, median)"
     )
-
-
-def _drain(source: EbpfSource) -> None:
-    iterator = source.open_iterator()
-    while os.read(iterator, 1 << 20):
-        pass
-    os.close(iterator)
 
 
 def _cpu_ms(work: object) -> float:

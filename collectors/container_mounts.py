@@ -48,6 +48,8 @@ class _Table:
     proc_mnt_ids: frozenset[int]
     root_id: int
     version: int
+    read_ns: int
+    is_building: bool
 
 
 class ContainerMounts:
@@ -60,17 +62,20 @@ class ContainerMounts:
         host: HostBaseline,
         roots: Roots,
         emit: Callable[[Event], None],
+        clock_ns: Callable[[], int],
     ) -> None:
         self._reader = reader
         self._registry = registry
         self._host = host
         self._roots = roots
         self._emit = emit
+        self._clock_ns = clock_ns
         self._watch: MountWatch | None = None
         self._tables: dict[int, _Table] = {}
         self._namespace_of: dict[str, int] = {}  # by container id: the first one that is not the host's
         self._tasks_in: dict[int, int] = {}
         self._judged_executables: dict[tuple[str, Executable, int], Executable] = {}
+        self._built_ns: dict[int, int] = {}  # when the root of that namespace was in place; forgotten with its tasks
         self._connections: dict[tuple[int | Unknown, int], Connection | None] = {}
         self._versions = itertools.count(1)
 
@@ -92,18 +97,22 @@ class ContainerMounts:
         """The container's mount namespace, as far as one of its own was met."""
         return self._namespace_of.get(container_id)
 
-    def taken(self, event: MountTable) -> None:
-        """Take a table in, and tell it if it is new or has changed."""
+    def taken(self, event: MountTable, read_ns: int) -> None:
+        """Take a table in, and tell it if it is new or has changed; not one that was read too early to count."""
         known = self._tables.get(event.mnt_namespace)
         root = _root_of(event.mounts)
-        if root is None or (known is not None and known.mounts == event.mounts):
+        earliest_ns = self._built_ns.get(event.mnt_namespace, 0) if known is None else known.read_ns
+        if root is None or read_ns < earliest_ns:
+            return
+        if known is not None and known.mounts == event.mounts and known.is_building == event.is_building:
+            known.read_ns = read_ns
             return
         if known is None and len(self._tables) >= MAX_TABLES:
             self._tables.pop(next(iter(self._tables)))
         mnt_ids = ids_of(event.mounts)
         proc_mnt_ids = frozenset(mount.mnt_id for mount in event.mounts if mount.fs_type == b"proc")
         self._tables[event.mnt_namespace] = _Table(
-            event.mounts, mnt_ids, proc_mnt_ids, root.mnt_id, next(self._versions)
+            event.mounts, mnt_ids, proc_mnt_ids, root.mnt_id, next(self._versions), read_ns, event.is_building
         )
         self._emit(event)
 
@@ -120,12 +129,30 @@ class ContainerMounts:
         self._tasks_in[namespace] -= 1
         if self._tasks_in[namespace] == 0:
             del self._tasks_in[namespace]
+            self._built_ns.pop(namespace, None)
             self._tables.pop(namespace, None)
             self._emit(MountNamespaceGone(at_ns, namespace))
 
     def container_gone(self, container_id: str) -> None:
         """Nobody asks for the container's namespace any more."""
         self._namespace_of.pop(container_id, None)
+
+    def built(self, process: Process, container_id: str, at_ns: int) -> None:
+        """At that moment the runtime had put its new root in place of the old one: a table from before is forgotten.
+
+        What is read now is the container's, though masks may be missing; where the process has ended, nothing is known.
+        Not where others live in that namespace: it is no runtime's work then.
+        """
+        namespace = self.own_namespace(process)
+        if namespace is None or self._tasks_in.get(namespace, 0) > 1:
+            return
+        if namespace in self._tasks_in:
+            self._built_ns[namespace] = at_ns
+        self._table(process, namespace, container_id, at_ns, wanted=None, is_building=True)
+        known = self._tables.get(namespace)
+        if known is not None and known.read_ns < at_ns:
+            del self._tables[namespace]
+            self._emit(MountNamespaceGone(at_ns, namespace))
 
     def with_layer(self, process: Process, container_id: str, at_ns: int, *, is_table_old: bool) -> Process:
         """Judge where the executable comes from, by the container's mount table, which is read anew where it is old."""
@@ -186,7 +213,14 @@ class ContainerMounts:
         return judged
 
     def _table(
-        self, process: Process, namespace: int, container_id: str, at_ns: int, *, wanted: int | None
+        self,
+        process: Process,
+        namespace: int,
+        container_id: str,
+        at_ns: int,
+        *,
+        wanted: int | None,
+        is_building: bool = False,
     ) -> _Table | None:
         """The mount table to judge a process by: its own namespace's, or its container's when it is in the host's.
 
@@ -198,15 +232,17 @@ class ContainerMounts:
         known = self._tables.get(namespace)
         if known is not None and wanted is not None and wanted in known.mnt_ids:
             return known
+        read_ns = self._clock_ns()
         try:
-            mounts = self._reader.read_mounts(process.key.pid)
+            mounts = self._reader.read_mounts(process.key, namespace)
         except CollectorError:
             return known
         if not _is_whole(mounts, known) or (not is_host and self._stands_in_host_root(process)):
             return known
         if not is_host:
             self._namespace_of.setdefault(container_id, namespace)
-        self.taken(MountTable(at_ns, namespace, None if is_host else container_id, process.key, mounts))
+        owner = None if is_host else container_id
+        self.taken(MountTable(at_ns, namespace, owner, process.key, mounts, is_building=is_building), read_ns)
         if known is not None and known.root_id != self._tables[namespace].root_id and self._watch is not None:
             self._watch.unwatch(namespace)  # it looks from the former root
             self._watch.watch(namespace, process.key, container_id)

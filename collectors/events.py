@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-from collectors.facts import NOT_READ, Connection, Container, HostBaseline, Mount, Process, ProcessKey, Unknown
+from collectors.facts import NOT_READ, Connection, Container, FileId, HostBaseline, Mount, Process, ProcessKey, Unknown
 from collectors.node_facts import NodeFacts
 
 
@@ -61,6 +62,91 @@ class Refused(ProcessEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CallMade(ProcessEvent):
+    """A container process made a system call that belongs to the ways out, or was refused it (``error`` is the errno).
+
+    ``arguments`` are the four first, as numbers; what they point to was not looked at. ``file_system`` is the magic
+    number of where a file that the call opened lies, and ``path`` what it is called there; 0 and empty where it opened
+    none. ``device`` is that file system's, or, with ``mode``, the number of a device node that the call made.
+    ``is_foreign`` says that it was a call as 32-bit programs make it, told once of each process.
+    """
+
+    call: str
+    error: int
+    arguments: tuple[int, ...]
+    device: int = 0
+    mode: int = 0
+    file_system: int = 0
+    path: bytes = b""
+    is_foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReached(ProcessEvent):
+    """A container process reached for one outside its container: to trace it, write into it, take from it, signal it.
+
+    ``call`` is the system call, or ``signal``, of which ``signal`` is the number. ``error`` is 0 when it succeeded.
+    ``is_agent`` says that the target is ourselves.
+    """
+
+    call: str
+    error: int
+    target_pid: int
+    signal: int = 0
+    is_agent: bool = False
+
+
+class WatchKind(StrEnum):
+    """What a watched object of the host is to whoever gets at it."""
+
+    PERSISTENCE = "persistence"  # who writes it runs on the host, now or later
+    SERVICED = "serviced"  # the same, and pods that were given exactly that place do so by design
+    SECRET = "secret"  # noqa: S105  who reads it is somebody else; no password
+    RUNTIME = "runtime"  # the executables that start containers
+
+
+class Watched(NamedTuple):
+    """A watched file or directory by the path that the host knows it by. ``pod_uid`` is the pod whose own it is."""
+
+    path: str
+    kind: WatchKind
+    pod_uid: str = ""
+
+
+class Touch(StrEnum):
+    """How a file was touched."""
+
+    READ = "read"  # opened for reading
+    WRITTEN = "written"  # opened for writing
+    ENTRY = "entry"  # opened for writing, in a watched directory
+    CHANGED = "changed"  # the object itself, in content, name or mode, or the entries of a directory
+    KERNEL = "kernel"  # opened for writing, and it is the kernel's own (proc, sysfs, ...)
+    HOST_MOUNT = "host_mount"  # opened for writing, through a mount of the host's own mount namespace
+    PRIVILEGED = "privileged"  # made set-uid or set-gid
+    CAPABLE = "capable"  # given file capabilities
+    DEVICE = "device"  # opened: a disk, or a character device that may lead into the kernel
+    NAMESPACE = "namespace"  # opened: a namespace that is none of the task's own
+
+
+@dataclass(frozen=True, slots=True)
+class FileTouched(ProcessEvent):
+    """A container process got at a file that is watched, by its identity, whatever path led there.
+
+    ``watched`` is what the host knows the object by, once for each kind that it is; empty where ``touch`` alone makes
+    it worth telling. ``path`` is as the process' mounts show it, or, for ``PRIVILEGED`` and ``CAPABLE`` by path, what
+    the process wrote: evidence. ``file`` is ``None`` where only that path is known. ``file_system`` is its magic
+    number. Of a ``DEVICE`` node the device in ``file`` is the one that it stands for.
+    """
+
+    touch: Touch
+    path: bytes
+    file: FileId | None
+    mode: int
+    file_system: int
+    watched: tuple[Watched, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Fork(Event):
     """A process was made. ``child.start_ticks`` is the kernel's where it could be read, else from the event's time."""
 
@@ -101,13 +187,15 @@ class ContainerGone(Event):
 class MountTable(Event):
     """The mount table of one mount namespace, whole, as process ``seen_by`` shows it.
 
-    ``container_id`` is the container in which the namespace was met, ``None`` for the host's own.
+    ``container_id`` is the container in which the namespace was met, ``None`` for the host's own. ``is_building``: the
+    runtime was still at work; every mount is there, but masks and read-only flags may be missing.
     """
 
     mnt_namespace: int
     container_id: str | None
     seen_by: ProcessKey
     mounts: tuple[Mount, ...]
+    is_building: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Observer:
         self._descriptors = descriptors
         self._limit = limit
         self._tracked: dict[int, Tracked] = {}
-        self._mounts = ContainerMounts(reader, registry, host, roots, emit)
+        self._mounts = ContainerMounts(reader, registry, host, roots, emit, clock_ns)
         self._outer_parents: dict[int, set[str]] = {}
         self._lock = threading.Lock()
 
@@ -181,7 +181,7 @@ class Observer:
             cgroups = process.confinement.cgroups
             owner = self._registry.owner(cgroups) if not isinstance(cgroups, Unknown) else None
             if owner is not None:
-                self._mounts.with_layer(process, owner, at_ns, is_table_old=True)
+                self._mounts.built(process, owner, at_ns)
 
     def inherited(self, ancestor: ProcessKey, child: ProcessKey, container_id: str, at_ns: int) -> None:
         """A task descends from ``ancestor`` by way of others that nobody was told of and that have ended."""
@@ -231,11 +231,43 @@ class Observer:
         """A mount table changed, or could not be read."""
         with self._lock:
             if isinstance(event, MountTable):
-                self._mounts.taken(event)
+                if event.container_id is not None and not self._mounts.has_tasks(event.mnt_namespace):
+                    return  # its namespace is gone, and its number may be another's next
+                self._mounts.taken(event, event.at_ns)
             else:
                 self._emit(event)
 
     # What the sweep asks -------------------------------------------------------------------------------------------
+
+    def observe_after(
+        self, catch_up: Callable[[], None], pid: int, *, tid: int | None = None, descriptors: bool = False
+    ) -> Tracked | None:
+        """As ``observe``, beside a sensor that witnesses: what it had seen by then is told first (``catch_up``).
+
+        Else a runtime's process could be told as the container's program before its own way in is; what the sensor
+        has told of since is newer, and is not told again. ``None`` also when the task executed while it was looked at.
+        """
+        number = pid if tid is None else tid
+        before = self._tracked.get(number)
+        wanted = self._descriptors if descriptors and before is not None and before.container_id is not None else 0
+        self.counts["looks"] += 1
+        process = self._read(pid, tid, wanted)
+        catch_up()
+        if process is None:
+            return None
+        with self._lock:
+            tracked = self._tracked.get(number)
+            told = tracked.told if tracked is not None and tracked.key == process.key else None
+            if told is not None and told.observed_ns >= process.observed_ns:
+                return tracked
+            at_ns = self._clock_ns()
+            settled = self._settle(process, tracked, at_ns, wanted, is_exec=False, is_from_proc=True, is_one_look=True)
+            if settled is None:
+                return None
+            tracked = self._tracked.get(number)
+            if tracked is None or tracked.told is None or not _same(tracked.told, settled):
+                self._tell(Seen(at_ns, settled))
+            return self._tracked.get(number)
 
     def observe(self, pid: int, *, tid: int | None = None, descriptors: bool = False) -> Tracked | None:
         """Look at a task and tell it if it is new or different; ``None`` when it is gone."""
@@ -315,10 +347,12 @@ class Observer:
         *,
         is_exec: bool,
         is_from_proc: bool,
+        is_one_look: bool = False,
     ) -> Process | None:
         """Find the container of a task that was looked at, judge its program, remember it; ``None`` when it is gone.
 
-        A task that a sensor witnessed (not ``is_from_proc``) is told as it was, also when it is gone.
+        A task that a sensor witnessed (not ``is_from_proc``) is told as it was, also when it is gone. ``is_one_look``
+        has it told only if it still runs what it ran, in case it has to be read twice.
         """
         if before is not None and before.key != process.key:
             before = None
@@ -330,7 +364,7 @@ class Observer:
                 tid = process.key.pid
                 again = self._read(process.thread_of.pid if process.thread_of else tid, tid, self._descriptors)
                 if is_from_proc:
-                    if again is None:
+                    if again is None or (is_one_look and again.image_mark != process.image_mark):
                         return None
                     process = again
                 elif again is not None and again.key == process.key:
@@ -405,7 +439,7 @@ class Observer:
 
     def _has_threads(self, pid: int) -> bool:
         try:
-            return len(self._reader.thread_ids(pid)) > 1
+            return self._reader.has_threads(pid)
         except CollectorError:
             return False
 

@@ -25,11 +25,11 @@ from collectors.events import Event, SweepDone
 from collectors.flyweight import flyweight
 from collectors.host import Roots
 from collectors.observer import Observer, Tracked
+from collectors.proc.process import SINGLE_THREAD_LINKS
 from collectors.statx import read_identity
 
 RARELY = 10  # times full_every
 MAX_THREADS_LOOKED_AT = 4096  # threads of one process, in one pass
-_SINGLE_THREAD_LINKS = 3  # ., .. and one thread: st_nlink of /proc/PID/task
 _MAX_BYTES = 16_384
 
 Look = tuple[object, ...]
@@ -133,7 +133,7 @@ class Sweep:
         if self._has_changed(proc, f"{pid}", known):
             self._observer.observe(pid, descriptors=True)
         try:
-            has_threads = os.stat(f"{pid}/task", dir_fd=proc).st_nlink > _SINGLE_THREAD_LINKS
+            has_threads = os.stat(f"{pid}/task", dir_fd=proc).st_nlink > SINGLE_THREAD_LINKS
         except OSError:
             return
         if has_threads or known.threads:

@@ -1,8 +1,8 @@
 """What a detector is, what it returns, and what it may look at.
 
-A detector is a pure function with a declaration. It gets one event and a read-only view of the node, and yields what
-it found (``Finding``) or that it could not tell (``Blind``). It keeps no memory: history comes from the view. The
-engine adds all that is static (names, techniques, ancestors, container, pod) and decides what is a repetition.
+A detector is a pure function with a declaration. It gets one event and a read-only view of the node, and yields what it
+found (``Finding``) or that it could not tell (``Blind``). It keeps no memory: history comes from the view. The engine
+adds all that is static (names, techniques, ancestors, container, pod) and decides what is a repetition.
 """
 
 from __future__ import annotations
@@ -216,6 +216,22 @@ def holder(process: Process, view: NodeView) -> Holder | Blind | None:
     if isinstance(member.first, Unknown):
         return Blind(f"first process: {member.first.why}", process.key)
     return Holder(member, member.first, process.descriptors)
+
+
+def actor(process: Process, view: NodeView) -> Member | Blind | None:
+    """Who did something, as a container process; ``None`` where it is none."""
+    member = view.member(process)
+    return Blind(member.why, process.key) if isinstance(member, Unknown) else member
+
+
+def may_reach(actor: Member, victim: Member, view: NodeView) -> bool:
+    """They are one container, or the actor's was made in the pid namespace of the other's, which is not the host's."""
+    if actor.container.id == victim.container.id:
+        return True
+    if isinstance(actor.first, Unknown) or isinstance(victim.first, Unknown):
+        return False
+    shared = actor.first.confinement.namespaces.pid
+    return isinstance(shared, int) and shared == victim.first.confinement.namespaces.pid != view.host.namespaces.pid
 
 
 def container_roots(view: NodeView) -> Iterator[tuple[Container, Mount | None]]:

@@ -3,15 +3,16 @@
 Whoever reads the disk reads every file on it, below all permissions and namespaces, and whoever writes it plants one
 (debugfs(8) does both). The name of the device node means nothing: with CAP_MKNOD a container makes its own.
 
-*Fires on:* an open descriptor of a container process is one of the node's block devices, by its number. Critical when a
-file system of the host's own mount table lives on it, low when the bundle names that very device and no such file
-system does (a storage pod at its work), else high.
+*Fires on:* an open descriptor of a container process is one of the node's block devices, by its number, or it opened
+one, or made a node for one with mknod (high when that was refused). Critical when a file system of the host's own mount
+table lives on it, low when the bundle names that very device and no such file system does (a storage pod at its work),
+else high.
 """
 
 from __future__ import annotations
 
 from collectors.device_numbers import major, minor, text
-from collectors.events import Exec, ProcessEvent, Seen
+from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, Touch
 from collectors.facts import Container, Declared, DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
@@ -24,12 +25,22 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
     holder,
 )
+
+S_IFMT, S_IFBLK = 0o170000, 0o060000  # include/uapi/linux/stat.h
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look the held block devices up among those of the host's mounts and of the bundle."""
+    if isinstance(event, CallMade):
+        yield from _judge(event, event.device, event.mode, ("was refused to make" if event.error else "made"), view)
+        return
+    if isinstance(event, FileTouched):
+        if event.touch is Touch.DEVICE and event.file is not None:
+            yield from _judge(event, event.file.device, event.mode, "opened", view)
+        return
     held = holder(event.process, view)
     if held is None or isinstance(held, Blind):
         if held is not None:
@@ -38,9 +49,8 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     devices = {each.rdev: each.target for each in held.descriptors if each.kind is DescriptorKind.BLOCK_DEVICE}
     if not devices:
         return
-    backing = _backing(view)
     container = held.member.container
-    hosts = tuple(sorted(devices.keys() & backing))
+    hosts = tuple(sorted(devices.keys() & _backing(view)))
     if hosts:
         severity, what = Severity.CRITICAL, "holds a disk open that file systems of the host live on"
     elif all(_is_declared(rdev, container) for rdev in devices):
@@ -57,6 +67,35 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             ("of_host_file_systems", tuple(map(text, hosts))),
         ),
         severity=severity,
+        inherited=True,
+    )
+
+
+def _judge(event: CallMade | FileTouched, device: int, mode: int, verb: str, view: NodeView) -> Found:
+    """A node that was made or opened; only of a disk that the node has."""
+    if mode & S_IFMT != S_IFBLK or device not in view.host.block_devices:
+        return
+    member = actor(event.process, view)
+    if member is None or isinstance(member, Blind):
+        if member is not None:
+            yield member
+        return
+    is_hosts = device in _backing(view)
+    is_declared = _is_declared(device, member.container)
+    severity = Severity.CRITICAL if is_hosts else Severity.LOW if is_declared else Severity.HIGH
+    is_refused = isinstance(event, CallMade) and event.error != 0
+    yield Finding(
+        verb
+        + (" a node of a disk that file systems of the host live on: " if is_hosts else " a node of a block device: ")
+        + text(device),
+        member.container.id,
+        event.process.key,
+        evidence=(
+            ("devices", (text(device),)),
+            ("how", event.call if isinstance(event, CallMade) else "open"),
+            ("error", event.error if isinstance(event, CallMade) else 0),
+        ),
+        severity=min(severity, Severity.HIGH) if is_refused else severity,
         inherited=True,
     )
 
@@ -89,10 +128,10 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1006", "Direct Volume Access", "TA0005", "Defense Evasion"),
     ),
-    wants=(Seen, Exec),
+    wants=(Seen, Exec, CallMade, FileTouched),
     check=check,
     weakest=Tier.POLL,
-    summary="A container process holds a block device of the node open.",
+    summary="A container process holds a block device of the node open, or makes a node for one.",
     benign=(
         "Storage pods (Ceph OSDs, raw block volumes) hold the device that they were given by number: low.",
         (
@@ -102,7 +141,7 @@ DETECTOR = Detector(
         "Loop devices and nbd of a privileged build machine: high, since others may be behind the number later.",
     ),
     misses=(
-        "A disk that is opened and closed again between two looks (ebpf).",
+        "Below the ebpf tier: a disk that is opened and closed again between two looks; a node that is made.",
         "A whole disk, or a physical volume, whose partition or logical volume holds the host's files: only high.",
         "A mount of the device, which holds no descriptor: HW-112 tells of it.",
         "The disk by another kind of device: SCSI generic and the like are HW-204's.",

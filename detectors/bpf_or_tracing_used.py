@@ -1,18 +1,19 @@
-"""A container process holds programs, maps or events of the kernel's tracing open.
+"""A container process uses programs, maps or events of the kernel's tracing.
 
 bpf programs and perf events are not bounded by a container: they see every process, every packet and every keystroke of
 the node, may write into other processes' memory, and hide what a rootkit wants hidden.
 
 *Fires on:* an open descriptor of a container process is, by the name that the kernel gives its inode, a bpf program,
-map, link, iterator or token, or (with CAP_PERFMON or CAP_SYS_ADMIN in the host's user namespace) a perf event. High;
-medium when the bundle grants CAP_BPF, CAP_PERFMON or CAP_SYS_ADMIN: the exposure was told (HW-303), this is its use.
+map, link, iterator or token, or (with CAP_PERFMON or CAP_SYS_ADMIN in the host's user namespace) a perf event; or it
+called bpf(2) to load, attach, open or list such things, or perf_event_open(2) for others than itself. High; medium when
+the bundle grants CAP_BPF, CAP_PERFMON or CAP_SYS_ADMIN: the exposure was told (HW-303), this is its use.
 """
 
 from __future__ import annotations
 
 from collectors.capabilities import mask
-from collectors.events import Exec, ProcessEvent, Seen
-from collectors.facts import Capabilities, Declared, Process
+from collectors.events import CallMade, Exec, ProcessEvent, Seen
+from collectors.facts import Capabilities, Container, Declared, Process
 from collectors.notable import anonymous_name
 from detectors.base import (
     Blind,
@@ -24,6 +25,7 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
     holder,
 )
 
@@ -32,9 +34,33 @@ PERF = b"[perf_event]"
 GRANTING = mask(("CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN"))
 TRACING = mask(("CAP_PERFMON", "CAP_SYS_ADMIN"))
 
+# enum bpf_cmd, include/uapi/linux/bpf.h; what else there is works on descriptors that one of these gave
+COMMANDS = {
+    0: "create a map",
+    5: "load a program",
+    7: "open a pinned object",
+    8: "attach a program",
+    11: "list programs",
+    12: "list maps",
+    13: "open a program by its number",
+    14: "open a map by its number",
+    17: "attach to a tracepoint",
+    19: "open a BTF object by its number",
+    23: "list BTF objects",
+    28: "make a link",
+    30: "open a link by its number",
+    31: "list links",
+    33: "make an iterator",
+    36: "make a token",
+}
+_ITSELF = 0  # the pid that perf_event_open(2) takes for the caller
+
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
-    """Look for the kernel's names among what the process holds."""
+    """What the process called for, or the kernel's names among what it holds."""
+    if isinstance(event, CallMade):
+        yield from _called(event, view)
+        return
     held = holder(event.process, view)
     if held is None or isinstance(held, Blind):
         if held is not None:
@@ -45,8 +71,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     found = tuple(sorted(names & wanted))
     if not found:
         return
-    declared = held.member.container.declared
-    is_granted = isinstance(declared, Declared) and bool(declared.capabilities.bounding & GRANTING)
+    is_granted = _is_granted(held.member.container)
     yield Finding(
         "holds bpf or tracing of the kernel open: " + ", ".join(name.decode("ascii").strip("[]") for name in found),
         held.member.container.id,
@@ -55,6 +80,38 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         severity=Severity.MEDIUM if is_granted else Severity.HIGH,
         inherited=True,
     )
+
+
+def _called(event: CallMade, view: NodeView) -> Found:
+    """A call that succeeded."""
+    if event.error or event.is_foreign:
+        return
+    if event.call == "bpf" and event.arguments[0] in COMMANDS:
+        what = f"called bpf to {COMMANDS[event.arguments[0]]}"
+    elif event.call == "perf_event_open" and event.arguments[1] != _ITSELF and _may_trace_others(event.process, view):
+        what = "opened a perf event of others"
+    else:
+        return
+    member = actor(event.process, view)
+    if member is None or isinstance(member, Blind):
+        if member is not None:
+            yield member
+        return
+    is_granted = _is_granted(member.container)
+    yield Finding(
+        what,
+        member.container.id,
+        event.process.key,
+        evidence=(("call", event.call), ("granted", is_granted)),
+        severity=Severity.MEDIUM if is_granted else Severity.HIGH,
+        inherited=True,
+    )
+
+
+def _is_granted(container: Container) -> bool:
+    """The bundle gives it the capabilities that this takes."""
+    declared = container.declared
+    return isinstance(declared, Declared) and bool(declared.capabilities.bounding & GRANTING)
 
 
 def _may_trace_others(process: Process, view: NodeView) -> bool:
@@ -73,10 +130,10 @@ DETECTOR = Detector(
         Technique("T1014", "Rootkit", "TA0005", "Defense Evasion"),
         Technique("T1040", "Network Sniffing", "TA0006", "Credential Access"),
     ),
-    wants=(Seen, Exec),
+    wants=(Seen, Exec, CallMade),
     check=check,
     weakest=Tier.POLL,
-    summary="A container process holds bpf programs, maps or links, or perf events of others open.",
+    summary="A container process loads, opens or lists bpf programs, maps or links, or traces others.",
     benign=(
         (
             "Agents of the node that run as pods (Cilium, Falco, Tetragon, Parca, this one) hold bpf because they "
@@ -87,7 +144,8 @@ DETECTOR = Detector(
     ),
     misses=(
         "Programs that stay loaded without a descriptor: pinned, or attached to a cgroup or an interface (ebpf).",
-        "A descriptor that is closed between two looks; enumeration of other programs (ebpf).",
+        "Below the ebpf tier: a descriptor that is closed between two looks; enumeration of other programs.",
+        "The same bpf command a second time by one process: it is told once.",
         "Events of tracefs, which are files on a mount: HW-112 tells of the mount.",
     ),
     advice=(

@@ -20,16 +20,20 @@ from detectors import (
     drifted_execution,
     events_lost,
     exploit_precursor,
+    file_opened_by_handle,
     fileless_execution,
     filters_off,
     foreign_directory_held,
     foreign_process_injected,
     host_devices,
+    host_file_changed,
     host_namespace_joined,
     host_namespaces,
     host_path_mounted,
+    host_process_signalled,
     host_root_entered,
     host_runs_container_file,
+    host_secret_read,
     hostile_bundle,
     kernel_helper_replaced,
     kernel_interface_written,
@@ -47,10 +51,12 @@ from detectors import (
     node_api_contacted,
     node_weak,
     other_container_joined,
+    privilege_bit_planted,
     privileged,
     privileged_exec,
     raw_socket_opened,
     release_agent_written,
+    root_changed,
     root_in_host_user_namespace,
     runtime_binary_touched,
     runtime_socket_mounted,
@@ -82,6 +88,7 @@ DETECTORS: tuple[Detector, ...] = (
     host_runs_container_file.DETECTOR,  # HW-114
     unknown_container.DETECTOR,  # HW-115
     namespace_entry_attempted.DETECTOR,  # HW-201
+    root_changed.DETECTOR,  # HW-202
     block_device_used.DETECTOR,  # HW-203
     memory_device_used.DETECTOR,  # HW-204
     kernel_helper_replaced.DETECTOR,  # HW-205
@@ -93,12 +100,17 @@ DETECTORS: tuple[Detector, ...] = (
     node_api_contacted.DETECTOR,  # HW-211
     metadata_service_contacted.DETECTOR,  # HW-212
     foreign_process_injected.DETECTOR,  # HW-213
+    host_process_signalled.DETECTOR,  # HW-214
     kernel_module_loaded.DETECTOR,  # HW-215
     bpf_or_tracing_used.DETECTOR,  # HW-216
     kernel_replaced.DETECTOR,  # HW-217
+    file_opened_by_handle.DETECTOR,  # HW-218
+    host_file_changed.DETECTOR,  # HW-219
+    host_secret_read.DETECTOR,  # HW-220
     runtime_binary_touched.DETECTOR,  # HW-221
     fileless_execution.DETECTOR,  # HW-222
     drifted_execution.DETECTOR,  # HW-223
+    privilege_bit_planted.DETECTOR,  # HW-224
     exploit_precursor.DETECTOR,  # HW-225
     shell_on_socket.DETECTOR,  # HW-226
     container_tool_run.DETECTOR,  # HW-227

@@ -33,6 +33,8 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         missing = next(fact for fact in (now, was, paths) if isinstance(fact, Unknown))
         yield Blind(f"cgroups: {missing.why}", process.key)
         return
+    if now == was and any(_is_inside(line, paths) for line in was):
+        return  # so it is for nearly all
     home = {line.hierarchy for line in was if _is_inside(line, paths)}
     if not home:
         yield Blind("cgroups: the first process was in no cgroup of its container", process.key)

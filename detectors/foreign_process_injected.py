@@ -5,16 +5,17 @@ with all that the traced one may do. From a container that shares the host's pid
 is a whole escape: nothing else changes, no namespace, no root, no file.
 
 *Fires on:* a process that belongs to a container attached with ptrace to one that belongs to none, or to another
-container; or holds such a process' ``/proc/PID/mem`` open, on a proc file system of the host's pid namespace. Tracing
-inside of one container is silent; so is tracing in another container whose pid namespace the tracer's container was
-given (a pod's shared one, ``--pid=container:``), unless that is the host's own.
+container, wrote into its memory with process_vm_writev, took a descriptor of it with pidfd_getfd, or was refused one of
+these (then high); or opened or holds such a process' ``/proc/PID/mem``, on a proc file system of the host's pid
+namespace. Tracing inside of one container is silent; so is tracing in another container whose pid namespace the
+tracer's container was given (a pod's shared one, ``--pid=container:``), unless that is the host's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from collectors.events import Exec, ProcessEvent, Ptrace, Seen
+from collectors.events import Exec, ProcessEvent, ProcessReached, Ptrace, Seen
 from collectors.facts import DescriptorKind, Executable, Process, Unknown
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
@@ -25,29 +26,45 @@ from detectors.base import (
     Finding,
     Found,
     Holder,
-    Member,
     NodeView,
     Severity,
     Technique,
     Tier,
     holder,
+    may_reach,
 )
+
+_REACHED = {
+    "memory": "opened the memory of",
+    "ptrace": "took hold of",
+    "process_vm_writev": "wrote into the memory of",
+    "pidfd_getfd": "took a descriptor from",
+}
+_TRIED = {
+    "ptrace": "tried to take hold of",
+    "process_vm_writev": "tried to write into the memory of",
+    "pidfd_getfd": "tried to take a descriptor from",
+}
 
 
 def check(event: Ptrace | ProcessEvent, view: NodeView) -> Found:
     """Ask whose both processes are, for an attachment and for each memory that is held."""
     if isinstance(event, Ptrace):
-        yield from _judge(view.process_by_pid(event.tracer_pid), event.target_pid, "took hold of", view)
+        yield from _judge(view.process_by_pid(event.tracer_pid), event.target_pid, "ptrace", view)
+        return
+    if isinstance(event, ProcessReached):
+        if event.call in _REACHED:
+            yield from _judge(event.process, event.target_pid, event.call, view, event.error)
         return
     held = holder(event.process, view)
     if isinstance(held, Blind):
         yield held
     elif held is not None:
         for pid in _memories(held, view):
-            yield from _judge(event.process, pid, "holds the memory open of", view)
+            yield from _judge(event.process, pid, "held", view)
 
 
-def _judge(tracer: Process | None, target_pid: int, what: str, view: NodeView) -> Found:
+def _judge(tracer: Process | None, target_pid: int, how: str, view: NodeView, error: int = 0) -> Found:
     """One container process that has got hold of one other process."""
     target = view.process_by_pid(target_pid)
     actor = view.member(tracer) if tracer is not None else None
@@ -64,20 +81,22 @@ def _judge(tracer: Process | None, target_pid: int, what: str, view: NodeView) -
     if isinstance(victim, Unknown):
         yield Blind(victim.why, tracer.key)
         return
-    if victim is not None and _may_trace(actor, victim, view):
+    if victim is not None and may_reach(actor, victim, view):
         return
     whose = "of the host" if victim is None else "of another container"
+    what = (_TRIED if error else _REACHED).get(how, "holds the memory open of")
     yield Finding(
-        f"{what} a process {whose}" + (" with ptrace" if what == "took hold of" else ""),
+        f"{what} a process {whose}" + (" with ptrace" if how == "ptrace" else ""),
         actor.container.id,
         tracer.key,
         evidence=(
-            ("how", "ptrace" if what == "took hold of" else "memory"),
+            ("how", "memory" if how == "held" else how),
             ("target_pid", target.key.pid),
             ("target_name", target.name),
             ("target_executable", target.executable.path if isinstance(target.executable, Executable) else b""),
             ("target_container", victim.container.id if victim is not None else ""),
         ),
+        severity=Severity.HIGH if error else None,
         inherited=True,
     )
 
@@ -93,7 +112,7 @@ def _memories(held: Holder, view: NodeView) -> Iterator[int]:
         if memory is None or memory[2] is None:
             continue
         is_own_proc = devices.get(each.place.mnt_id) in _proc_devices(held.first, view)
-        if _pid_namespace(held.first) == host.pid or not is_own_proc:
+        if held.first.confinement.namespaces.pid == host.pid or not is_own_proc:
             yield int(memory[2])
 
 
@@ -107,20 +126,6 @@ def _proc_devices(first: Process, view: NodeView) -> frozenset[int]:
     return frozenset(each.device for each in mounts if each.fs_type == b"proc" and each.device not in hosts)
 
 
-def _may_trace(actor: Member, victim: Member, view: NodeView) -> bool:
-    """They are one container, or the tracer's was made in the pid namespace of the other's."""
-    if actor.container.id == victim.container.id:
-        return True
-    if isinstance(actor.first, Unknown) or isinstance(victim.first, Unknown):
-        return False
-    shared = _pid_namespace(actor.first)
-    return isinstance(shared, int) and shared == _pid_namespace(victim.first) != view.host.namespaces.pid
-
-
-def _pid_namespace(process: Process) -> int | Unknown:
-    return process.confinement.namespaces.pid
-
-
 DETECTOR = Detector(
     id="HW-213",
     name="foreign_process_injected",
@@ -130,10 +135,10 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1055.008", "Ptrace System Calls", "TA0004", "Privilege Escalation"),
     ),
-    wants=(Ptrace, Seen, Exec),
+    wants=(Ptrace, ProcessReached, Seen, Exec),
     check=check,
     weakest=Tier.NETLINK,
-    summary="A container process attached with ptrace to one outside of its container, or holds its memory open.",
+    summary="A container process traces, writes into or takes descriptors from one outside of its container.",
     benign=(
         "A debugger, strace or a crash reporter on a process of the same container: silent.",
         "kubectl debug --target and docker --pid=container: share the other's pid namespace by declaration: silent.",
@@ -141,7 +146,9 @@ DETECTOR = Detector(
         "A profiler that runs as a privileged pod with the host's pid namespace does what an attack does: told.",
     ),
     misses=(
-        "process_vm_writev, pidfd_getfd and a /proc/PID/mem that is closed again (the ebpf tier sees them).",
+        "Below the ebpf tier: process_vm_writev, pidfd_getfd, and what the kernel refused.",
+        "Below the ebpf tier: a /proc/PID/mem that is opened and closed again between two looks.",
+        "process_vm_writev from a pid namespace that is not the host's, into one that it was not born in (HW-102).",
         "PTRACE_TRACEME: the traced process itself asks for it, and is a child of the tracer.",
         "Without the process connector (the poll tier) an attachment is not seen.",
         "A tracer that has ended before anybody looked at it (told as blind).",

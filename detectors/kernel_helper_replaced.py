@@ -9,14 +9,15 @@ through which mount or system call it was written.
 container (its layers, its root, its volume, or what a process sees through /proc), whoever wrote it and also when it
 was there at the agent's start; critical as well when it lies where no distribution installs programs. Medium when it is
 an installed program, or names files: then the author, whom a value does not tell, may be the administrator. A value
-that is back to what it was at the start is silent.
+that is back to what it was at the start is silent. Or a container process opened one of these files of the kernel for
+writing: critical, high for binfmt_misc.
 """
 
 from __future__ import annotations
 
 from collectors.capabilities import mask
 from collectors.container_paths import owner_of_path
-from collectors.events import KernelValue
+from collectors.events import FileTouched, KernelValue, Touch
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
@@ -30,6 +31,7 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
     capable_containers,
     container_roots,
 )
@@ -44,7 +46,44 @@ INSTALLED = (b"/usr/", b"/bin/", b"/sbin/", b"/lib/", b"/lib64/", b"/opt/", b"/n
 WRITERS = mask(("CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_SYS_PTRACE", "CAP_SYS_MODULE"))
 
 
-def check(event: KernelValue, view: NodeView) -> Found:
+FILES = (
+    b"/sys/kernel/core_pattern",
+    b"/sys/kernel/modprobe",
+    b"/sys/kernel/poweroff_cmd",
+    b"/sys/kernel/hotplug",
+    b"/kernel/uevent_helper",
+)
+BINFMT_MISC_MAGIC = 0x42494E4D  # include/uapi/linux/magic.h
+
+
+def check(event: KernelValue | FileTouched, view: NodeView) -> Found:
+    """A file that was opened for writing, or a value that is another one."""
+    if isinstance(event, FileTouched):
+        yield from _opened(event, view)
+    else:
+        yield from _judge(event, view)
+
+
+def _opened(event: FileTouched, view: NodeView) -> Found:
+    is_binfmt = event.file_system == BINFMT_MISC_MAGIC
+    is_helper = event.touch is Touch.KERNEL and (is_binfmt or event.path.endswith(FILES))
+    member = actor(event.process, view) if is_helper else None
+    if member is None or isinstance(member, Blind):
+        if member is not None:
+            yield member
+        return
+    name = event.path.rsplit(b"/", 1)[-1].decode("ascii", "backslashreplace")
+    yield Finding(
+        f"opened {'binfmt_misc: ' if is_binfmt else ''}{name} for writing, which names programs that the kernel runs",
+        member.container.id,
+        event.process.key,
+        evidence=(("path", event.path),),
+        severity=Severity.HIGH if is_binfmt else Severity.CRITICAL,
+        inherited=True,
+    )
+
+
+def _judge(event: KernelValue, view: NodeView) -> Found:
     """Judge the programs that the value names and did not name before."""
     if event.name not in HELPERS and event.name != BINFMT:
         return
@@ -134,7 +173,7 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1574", "Hijack Execution Flow", "TA0003", "Persistence"),
     ),
-    wants=(KernelValue,),
+    wants=(KernelValue, FileTouched),
     check=check,
     weakest=Tier.POLL,
     summary="core_pattern, modprobe, poweroff_cmd, uevent_helper or a binfmt_misc interpreter is another than before.",
@@ -152,7 +191,7 @@ DETECTOR = Detector(
     ),
     misses=(
         "A value that is written and written back between two sweeps: its program is told by HW-208 and HW-114.",
-        "Who wrote it: only the ebpf tier sees the write; here the containers that could are evidence.",
+        "Below the ebpf tier: who wrote it; the containers that could are evidence.",
         "An installed program that is itself replaced, or run with hostile arguments.",
         "An entry of binfmt_misc in a user namespace of its own (kernel 6.7): it governs that namespace only.",
     ),

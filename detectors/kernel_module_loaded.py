@@ -1,4 +1,4 @@
-"""The kernel has loaded a module that is none of its own, or says that it is tainted by one.
+"""A module went into the kernel that is none of its own, or a container tried to put one there.
 
 A module is code in the kernel: nothing confines it. A container with CAP_SYS_MODULE owns the node, and a rootkit that
 is loaded later stays when the container is gone. The kernel loads its own modules all day, for a file system or a
@@ -6,13 +6,14 @@ device; those are installed for it and signed with it.
 
 *Fires on:* /proc/modules shows a module that is not installed for the running kernel (modules.dep, modules.builtin of
 the host), and that was not there when the agent started; or the kernel's taint gained one of the flags that a module
-sets (forced, out of tree, unsigned). Critical when a container may load modules, else high.
+sets (forced, out of tree, unsigned). Critical when a container may load modules, else high. Or a container process
+called init_module, finit_module or delete_module: critical, high when it was refused.
 """
 
 from __future__ import annotations
 
 from collectors.capabilities import mask
-from collectors.events import KernelValue
+from collectors.events import CallMade, KernelValue
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
@@ -26,6 +27,7 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
     capable_containers,
 )
 
@@ -35,9 +37,38 @@ TAINT = "tainted"
 # Documentation/admin-guide/tainted-kernels.rst
 TAINTS = {1 << 1: "forced", 1 << 12: "out of tree", 1 << 13: "unsigned", 1 << 15: "live patch"}
 LOADERS = mask(("CAP_SYS_MODULE",))
+CALLS = frozenset({"init_module", "finit_module", "delete_module"})
+REFUSALS = frozenset({1, 13, 38})  # EPERM EACCES ENOSYS, asm-generic/errno.h
 
 
-def check(event: KernelValue, view: NodeView) -> Found:
+def check(event: KernelValue | CallMade, view: NodeView) -> Found:
+    """A call of a container, or another list or taint than before."""
+    if isinstance(event, CallMade):
+        yield from _called(event, view)
+    else:
+        yield from _loaded(event, view)
+
+
+def _called(event: CallMade, view: NodeView) -> Found:
+    """A container process called; whatever came of it, it is none of its business."""
+    member = actor(event.process, view) if event.call in CALLS else None
+    if member is None or isinstance(member, Blind):
+        if member is not None:
+            yield member
+        return
+    is_refused = event.error in REFUSALS
+    what = "remove a module from the kernel" if event.call == "delete_module" else "load a module into the kernel"
+    yield Finding(
+        f"{'was refused to' if is_refused else 'called to'} {what}",
+        member.container.id,
+        event.process.key,
+        evidence=(("call", event.call), ("error", event.error)),
+        severity=Severity.HIGH if is_refused else Severity.CRITICAL,
+        inherited=True,
+    )
+
+
+def _loaded(event: KernelValue, view: NodeView) -> Found:
     """Compare the list, or the taint, with the one before."""
     if event.name not in {MODULES, TAINT}:
         return
@@ -78,10 +109,10 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1547.006", "Kernel Modules and Extensions", "TA0003", "Persistence"),
     ),
-    wants=(KernelValue,),
+    wants=(KernelValue, CallMade),
     check=check,
     weakest=Tier.POLL,
-    summary="A kernel module that is not installed for the running kernel was loaded, or the taint says so.",
+    summary="A container called to load a kernel module, or one that is not installed for the kernel was loaded.",
     benign=(
         "modprobe of the kernel's own modules, by the kernel, by kube-proxy or by anybody else: they are installed.",
         "dkms and vendors' packages install into the same tree; the taint that their modules set first is still told.",
@@ -89,13 +120,15 @@ DETECTOR = Detector(
             "Driver containers (GPU operators, security agents) load modules of their own on purpose: told once when "
             "they start; make an exception for the node or let the driver be installed."
         ),
+        "iptables, VPNs and CNI plug-ins in containers run modprobe: told as high where the kernel refuses it.",
         "What was loaded when the agent started is what the node is like.",
     ),
     misses=(
         "A module that hides itself from /proc/modules before a sweep reads it; its taint stays.",
         "A module of the kernel's own tree that is used for an exploit (HW-225, the ebpf tier).",
         "A hostile module that bears the name of an installed one, on a kernel that is tainted already.",
-        "Who loaded it: the ebpf tier sees the call.",
+        "Below the ebpf tier: who loaded it, and what was refused.",
+        "What the kernel loads on a container's behalf when it asks for a protocol or a file system (no call at all).",
     ),
     advice=(
         "Ask whether somebody installed a driver; else the kernel is not yours any more: isolate the node.",

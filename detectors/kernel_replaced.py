@@ -1,16 +1,18 @@
-"""Another kernel was loaded, to be started in place of the running one.
+"""Another kernel was loaded, to be started in place of the running one, or a container tried to, or to reboot.
 
 kexec puts a kernel of the caller's choice into memory; the next reboot, or one system call, starts it without firmware,
 boot loader or signature in between. Whoever may do it (CAP_SYS_BOOT) owns the node from below.
 
 *Fires on:* ``kexec_loaded`` turned from 0 to 1. Critical when a container may do it, else high: the value does not say
-who did. The crash kernel of kdump has a value of its own, which is not watched.
+who did. The crash kernel of kdump has a value of its own, which is not watched. Or a container process called
+kexec_load or kexec_file_load (critical, high when it was refused) or reboot(2) for the node (critical; medium when it
+was refused, as it is to every init system that believes to own the machine).
 """
 
 from __future__ import annotations
 
 from collectors.capabilities import mask
-from collectors.events import KernelValue
+from collectors.events import CallMade, KernelValue
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
@@ -24,14 +26,44 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
     capable_containers,
 )
 
 NAME = "kexec_loaded"
 REBOOTERS = mask(("CAP_SYS_BOOT",))
+_KEXEC = frozenset({"kexec_load", "kexec_file_load"})
+_REFUSALS = frozenset({1, 13, 38})  # EPERM EACCES ENOSYS, asm-generic/errno.h
+_EINVAL = 22  # what reboot(2) answers in a pid namespace of its own to what only the node could do
 
 
-def check(event: KernelValue, view: NodeView) -> Found:
+def check(event: KernelValue | CallMade, view: NodeView) -> Found:
+    """A call of a container, or the value that turned."""
+    if isinstance(event, CallMade):
+        yield from _called(event, view)
+    else:
+        yield from _turned(event, view)
+
+
+def _called(event: CallMade, view: NodeView) -> Found:
+    is_kexec = event.call in _KEXEC
+    member = actor(event.process, view) if is_kexec or event.call == "reboot" else None
+    if member is None or isinstance(member, Blind):
+        if member is not None:
+            yield member
+        return
+    is_refused = event.error in _REFUSALS or (not is_kexec and event.error == _EINVAL)
+    yield Finding(
+        f"{'was refused to' if is_refused else 'called to'} {'load another kernel' if is_kexec else 'reboot the node'}",
+        member.container.id,
+        event.process.key,
+        evidence=(("call", event.call), ("error", event.error)),
+        severity=(Severity.HIGH if is_kexec else Severity.MEDIUM) if is_refused else Severity.CRITICAL,
+        inherited=True,
+    )
+
+
+def _turned(event: KernelValue, view: NodeView) -> Found:
     """Wait for the value to turn."""
     if event.name != NAME:
         return
@@ -59,17 +91,19 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1601.001", "Patch System Image", "TA0005", "Defense Evasion"),
     ),
-    wants=(KernelValue,),
+    wants=(KernelValue, CallMade),
     check=check,
     weakest=Tier.POLL,
-    summary="A kernel was loaded with kexec, to be started in place of the running one.",
+    summary="A kernel was loaded with kexec, or a container called to load one, or to reboot the node.",
     benign=(
         "An administrator or an updater that reboots the node through kexec: told, shortly before the node goes down.",
+        "systemd in a container calls reboot(2) when the container is shut down, and is refused: medium.",
         "kdump loads its crash kernel into kexec_crash_loaded: silent.",
     ),
     misses=(
         "A kernel that is loaded and started between two sweeps.",
-        "kexec_load and reboot that are refused (the ebpf tier).",
+        "Below the ebpf tier: who loaded it, and what was refused.",
+        "A reboot(2) that succeeds: nobody is left to tell; HW-904 tells of the gap.",
         "A node without kexec in its kernel has no such value.",
     ),
     advice=(

@@ -28,9 +28,10 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     if isinstance(member.first, Unknown):
         yield Blind(f"first process: {member.first.why}", process.key)
         return
-    outside = _is_outside(process.confinement.cgroups, member.first.confinement.cgroups, member.frame.cgroup_paths)
     left = _namespaces_left(process, member.first, member.frame)
-    if outside is False or left == ():
+    now, was = process.confinement.cgroups, member.first.confinement.cgroups
+    outside = _is_outside(now, was, member.frame.cgroup_paths) if left != () else False  # () is for nearly all
+    if outside is False:
         return
     if isinstance(outside, Unknown):
         yield Blind(outside.why, process.key)
@@ -38,7 +39,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     if isinstance(left, Unknown):
         yield Blind(left.why, process.key)
         return
-    cgroups = Widening(Dimension.CGROUP, "cgroups", member.first.confinement.cgroups, process.confinement.cgroups)
+    cgroups = Widening(Dimension.CGROUP, "cgroups", was, now)
     yield Finding(
         message="It descends from a container process, and has the host's namespaces and a cgroup outside by now",
         container_id=member.container.id,

@@ -5,14 +5,15 @@ and raw devices are disks under another name. kvm, vfio, vhost and their like le
 the kernel, or the hardware itself.
 
 *Fires on:* an open descriptor of a container process is, by its device number, one of these, or is the kernel's memory
-on a proc file system. High; medium for the second group (kvm, vfio, vhost, tun, uinput, input), which is silent when
-the bundle names that very device.
+on a proc file system; or the process opened one, or made a node for one with mknod, also when it was refused. High;
+medium for the second group (kvm, vfio, vhost, tun, uinput, input), which is silent when the bundle names that very
+device.
 """
 
 from __future__ import annotations
 
 from collectors.device_numbers import dangerous, major, minor, text
-from collectors.events import Exec, ProcessEvent, Seen
+from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, Touch
 from collectors.facts import Container, Declared, Descriptor, DescriptorKind
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
@@ -26,14 +27,23 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
     holder,
 )
 
 KERNEL_MEMORY = "kcore"
+S_IFMT, S_IFCHR = 0o170000, 0o020000  # include/uapi/linux/stat.h
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Judge every held device by its number."""
+    if isinstance(event, CallMade):
+        yield from _judge(event, event.device, event.mode, ("was refused to make" if event.error else "made"), view)
+        return
+    if isinstance(event, FileTouched):
+        if event.touch is Touch.DEVICE and event.file is not None:
+            yield from _judge(event, event.file.device, event.mode, "opened", view)
+        return
     held = holder(event.process, view)
     if held is None or isinstance(held, Blind):
         if held is not None:
@@ -54,6 +64,31 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             ("opened_as", tuple(dict.fromkeys(each.target for each in found))),
         ),
         severity=Severity.HIGH if is_raw else Severity.MEDIUM,
+        inherited=True,
+    )
+
+
+def _judge(event: CallMade | FileTouched, rdev: int, mode: int, verb: str, view: NodeView) -> Found:
+    """A node that was made or opened."""
+    device = dangerous(rdev) if mode & S_IFMT == S_IFCHR else None
+    member = actor(event.process, view) if device is not None else None
+    if device is None or member is None or isinstance(member, Blind):
+        if isinstance(member, Blind):
+            yield member
+        return
+    if not device.is_raw and _is_declared(rdev, member.container):
+        return
+    is_refused = isinstance(event, CallMade) and event.error != 0
+    yield Finding(
+        f"{verb} a node of what leads into the kernel: {device.name}",
+        member.container.id,
+        event.process.key,
+        evidence=(
+            ("devices", (text(rdev),)),
+            ("how", event.call if isinstance(event, CallMade) else "open"),
+            ("error", event.error if isinstance(event, CallMade) else 0),
+        ),
+        severity=Severity.HIGH if device.is_raw and not is_refused else Severity.MEDIUM,
         inherited=True,
     )
 
@@ -88,10 +123,10 @@ DETECTOR = Detector(
         ESCAPE_TO_HOST,
         Technique("T1068", "Exploitation for Privilege Escalation", "TA0004", "Privilege Escalation"),
     ),
-    wants=(Seen, Exec),
+    wants=(Seen, Exec, CallMade, FileTouched),
     check=check,
     weakest=Tier.POLL,
-    summary="A container process holds the machine's memory, a pass-through of a disk, or a door to the kernel open.",
+    summary="A container process holds or makes a device of the machine's memory, of a disk, or into the kernel.",
     benign=(
         "Virtual machines, VPNs and device plug-ins hold kvm, vfio or tun that the bundle names by number: silent.",
         "Privileged pods that do so without naming the device (KubeVirt's handler, VPN gateways): medium.",
@@ -99,7 +134,8 @@ DETECTOR = Detector(
         "A masked /proc/kcore is the null device: silent.",
     ),
     misses=(
-        "A device that is opened and closed again between two looks; what was mapped stays mapped (ebpf).",
+        "Below the ebpf tier: a device that is opened and closed again between two looks; a node that is made.",
+        "What was mapped stays mapped when the descriptor is closed.",
         "Devices whose number the kernel gives out at run time: vfio groups, GPUs, bsg.",
         "A kcore on a mount whose table is not known, or below another name: only the kernel's name is looked for.",
     ),

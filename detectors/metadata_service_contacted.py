@@ -60,7 +60,7 @@ DETECTOR = Detector(
         "DNS over TCP at the same addresses: silent.",
     ),
     misses=(
-        "A connection that is closed before a look: a request takes milliseconds, a look comes in seconds (ebpf).",
+        "Below the ebpf tier: a connection that is closed before a look; a request takes milliseconds.",
         "A proxy or a redirect of the node's own (kube2iam, kiam): the address is another one.",
     ),
     advice=(

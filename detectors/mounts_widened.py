@@ -89,6 +89,9 @@ def check(event: MountTable, view: NodeView) -> Found:
         yield Blind(scene.why, event.seen_by)
         return
     told: set[bytes] = set()
+    if event.is_building:  # read-only flags and masks come last
+        yield from (_finding(event, scene, change) for change in _gained(scene, view))
+        return
     for change in (*_gained(scene, view), *_writable(scene, view, container)):
         told.add(change.mount.point)
         yield _finding(event, scene, change)

@@ -1,4 +1,4 @@
-"""A container process holds a namespace of the host, or of another container, open.
+"""A container process goes after a namespace of the host, or of another container.
 
 A descriptor of a namespace is the ticket to it: setns(2) with it needs no path and no process of the host any more, and
 a descriptor can be passed on. Nobody opens one but to enter, or to keep it for later.
@@ -6,15 +6,15 @@ a descriptor can be passed on. Nobody opens one but to enter, or to keep it for 
 *Fires on:* an open descriptor of a container process is a namespace of the host that the container's first process has
 not, or one that the first process of another container has. Medium for a foreign network, ipc, uts, cgroup or time
 namespace where the container shares the host's network (network plug-ins keep the pods'), else high. That it was
-*entered* is told by HW-101 and HW-102.
+*entered* is told by HW-101 and HW-102. Or it opened such a namespace, or the kernel refused it setns(2) (medium).
 """
 
 from __future__ import annotations
 
 import re
 
-from collectors.events import Exec, ProcessEvent, Seen
-from collectors.facts import DescriptorKind
+from collectors.events import Exec, FileTouched, ProcessEvent, Refused, Seen, Touch
+from collectors.facts import NAMESPACE_KINDS, DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
     Blind,
@@ -26,6 +26,7 @@ from detectors.base import (
     NodeView,
     Severity,
     Tier,
+    actor,
     holder,
 )
 
@@ -34,7 +35,13 @@ _DEEP = frozenset({"mnt", "pid", "user"})
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
-    """Ask of every namespace that the process holds whose it is."""
+    """What the process was refused, or whose each namespace is that it holds."""
+    if isinstance(event, Refused):
+        yield from _refused(event, view)
+        return
+    if isinstance(event, FileTouched):
+        yield from _opened(event, view)
+        return
     held = holder(event.process, view)
     if held is None or isinstance(held, Blind):
         if held is not None:
@@ -53,6 +60,51 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             ("namespaces", tuple(f"{kind}:[{inode}]" for kind, inode, _ in found)),
             ("of", tuple(dict.fromkeys(whose for _, _, whose in found))),
         ),
+        severity=Severity.MEDIUM if is_light else Severity.HIGH,
+        inherited=True,
+    )
+
+
+def _refused(event: Refused, view: NodeView) -> Found:
+    """An attempt to enter some namespace; which one, the kernel does not say."""
+    member = actor(event.process, view) if event.call == "setns" else None
+    if isinstance(member, Blind):
+        yield member
+    elif member is not None:
+        yield Finding(
+            "was refused to enter a namespace",
+            member.container.id,
+            event.process.key,
+            evidence=(("call", event.call), ("error", event.error)),
+            severity=Severity.MEDIUM,
+            inherited=True,
+        )
+
+
+def _opened(event: FileTouched, view: NodeView) -> Found:
+    """A namespace that was opened, by its number; its kind is that of whoever has it."""
+    is_namespace = event.touch is Touch.NAMESPACE and event.file is not None
+    member = actor(event.process, view) if is_namespace else None
+    if member is None or isinstance(member, Blind) or isinstance(member.first, Unknown) or event.file is None:
+        if isinstance(member, Blind):
+            yield member
+        elif member is not None and isinstance(member.first, Unknown):
+            yield Blind(f"first process: {member.first.why}", event.process.key)
+        return
+    number = event.file.inode
+    own = member.first.confinement.namespaces
+    kinds = [kind for kind in NAMESPACE_KINDS if getattr(own, kind) != number]
+    hosts = [kind for kind in kinds if getattr(view.host.namespaces, kind) == number]
+    others = [kind for kind in kinds if view.namespace_owners(kind, number)]
+    if not hosts and not others:
+        return
+    kind = (hosts or others)[0]
+    is_light = own.net == view.host.namespaces.net and kind not in _DEEP
+    yield Finding(
+        f"opened the {kind} namespace of {'the host' if hosts else 'another container'}",
+        member.container.id,
+        event.process.key,
+        evidence=(("namespaces", (f"{kind}:[{number}]",)), ("path", event.path)),
         severity=Severity.MEDIUM if is_light else Severity.HIGH,
         inherited=True,
     )
@@ -82,10 +134,10 @@ DETECTOR = Detector(
     family=Family.TECHNIQUE,
     severity=Severity.HIGH,
     techniques=(ESCAPE_TO_HOST,),
-    wants=(Seen, Exec),
+    wants=(Seen, Exec, Refused, FileTouched),
     check=check,
     weakest=Tier.POLL,
-    summary="A container process holds a namespace of the host or of another container open.",
+    summary="A container process holds a namespace of the host or of another container, or was refused to enter one.",
     benign=(
         (
             "Network plug-ins and meshes that run as pods (Cilium, Calico, Istio's node agent) keep the network "
@@ -96,8 +148,8 @@ DETECTOR = Detector(
         "Runtimes and CNI plug-ins are processes of the host.",
     ),
     misses=(
-        "A descriptor that is closed again between two looks, and setns by a pidfd, which is no namespace (ebpf).",
-        "An attempt that the kernel refused (ebpf).",
+        "Below the ebpf tier: a descriptor that is closed again between two looks, and setns by a pidfd.",
+        "Below the ebpf tier: an attempt that the kernel refused.",
         "A namespace that no first process of a container has, and not the host: of another host process.",
     ),
     advice=(

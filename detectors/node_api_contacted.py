@@ -73,7 +73,7 @@ DETECTOR = Detector(
         "Build jobs with a Docker in Docker service (tcp://docker:2376): high; make an exception for the runner.",
     ),
     misses=(
-        "A connection that is refused, or closed before a look: every five sweeps, on full nodes every minute (ebpf).",
+        "Below the ebpf tier: a connection that is refused, or closed before a look (every five sweeps or more).",
         "The same service on another port, or through a proxy.",
         "Whether the other end is what the port says, when the address is not this node's.",
     ),

@@ -1,19 +1,20 @@
 """The program that cgroup v1 runs on the host when a cgroup empties was set, or a container's cgroup asks for it.
 
 ``release_agent`` of a hierarchy's root is run by the kernel, as root and outside every container, whenever the last
-process leaves a cgroup whose ``notify_on_release`` is 1. A container that can write both has the node
-(CVE-2022-0492 let one without any capability do it).
+process leaves a cgroup whose ``notify_on_release`` is 1. A container that can write both has the node (CVE-2022-0492
+let one without any capability do it).
 
 *Fires on:* ``release_agent`` of a hierarchy that the host has mounted is not what it was before, or names a file of a
 container, also at the agent's start; or ``notify_on_release`` of a container's own cgroup, or of one right below it,
 turned to 1. Critical, but for an agent that is an installed program of the host (medium, the author not being known)
-and the flag alone (high). A value that is back to what it was at the start is silent.
+and the flag alone (high). A value that is back to what it was at the start is silent. Or a container process opened one
+of the two files for writing: critical, high for the flag.
 """
 
 from __future__ import annotations
 
 from collectors.container_paths import owner_of_path
-from collectors.events import KernelValue
+from collectors.events import FileTouched, KernelValue, Touch
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
@@ -26,6 +27,7 @@ from detectors.base import (
     NodeView,
     Severity,
     Tier,
+    actor,
     container_roots,
 )
 
@@ -36,7 +38,31 @@ FLAG = "notify_on_release"
 INSTALLED = (b"/usr/", b"/bin/", b"/sbin/", b"/lib/", b"/lib64/", b"/opt/", b"/nix/store/", b"/gnu/store/")
 
 
-def check(event: KernelValue, view: NodeView) -> Found:
+def check(event: KernelValue | FileTouched, view: NodeView) -> Found:
+    """A file that was opened for writing, or a value that is another one."""
+    if isinstance(event, FileTouched):
+        yield from _opened(event, view)
+    else:
+        yield from _judge(event, view)
+
+
+def _opened(event: FileTouched, view: NodeView) -> Found:
+    name = event.path.rsplit(b"/", 1)[-1].decode("ascii", "backslashreplace")
+    member = actor(event.process, view) if event.touch is Touch.KERNEL and name in {AGENT, FLAG} else None
+    if isinstance(member, Blind):
+        yield member
+    elif member is not None:
+        yield Finding(
+            f"opened {name} of a cgroup for writing",
+            member.container.id,
+            event.process.key,
+            evidence=(("path", event.path),),
+            severity=Severity.CRITICAL if name == AGENT else Severity.HIGH,
+            inherited=True,
+        )
+
+
+def _judge(event: KernelValue, view: NodeView) -> Found:
     """Judge a hierarchy's agent by the file that it names, a container's flag by its value."""
     if event.name not in {AGENT, FLAG}:
         return
@@ -87,7 +113,7 @@ DETECTOR = Detector(
     family=Family.TECHNIQUE,
     severity=Severity.CRITICAL,
     techniques=(ESCAPE_TO_HOST,),
-    wants=(KernelValue,),
+    wants=(KernelValue, FileTouched),
     check=check,
     weakest=Tier.POLL,
     summary="release_agent of a cgroup v1 hierarchy, or notify_on_release of a container's cgroup, was set.",

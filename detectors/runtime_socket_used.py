@@ -84,7 +84,7 @@ DETECTOR = Detector(
         "Docker in Docker talks to its own daemon, which is a process of the container.",
     ),
     misses=(
-        "A connection that is closed before a look (every five sweeps); a single request takes milliseconds (ebpf).",
+        "Below the ebpf tier: a connection that is closed before a look; a single request takes milliseconds.",
         "A governing program that is not installed where distributions put it.",
         "Which process it is, for a container with a network namespace of its own; in a pod the container is likely.",
         "A connection over TCP: HW-211.",

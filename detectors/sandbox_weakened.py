@@ -68,6 +68,8 @@ def _weaker(member: Member, other: Process | Unknown | None) -> Iterator[Widenin
         return
     now, was = member.process.confinement, other.confinement
     for aspect in _FILTERS:
+        if aspect.value(now) == aspect.value(was) and not isinstance(aspect.value(now), Unknown):
+            continue
         relation = compare(aspect, now, was, member.frame)
         if relation is Relation.WIDER:
             yield Widening(aspect.dimension, aspect.name, aspect.value(was), aspect.value(now))

@@ -4,7 +4,8 @@ Whoever wants to act unseen makes the watch fail first: closes its socket, fills
 crafted file. A part that ends is started again and a sweep follows, but what happened meanwhile may be missed.
 
 *Fires on:* a source of events (the process connector, the mount watch, the sweep, the Docker API) ended with an error,
-or its socket failed and was opened anew. The engine tells it once for each (part, reason).
+or its socket failed and was opened anew; or a program of the eBPF sensor is attached no more (asked of the kernel at
+each sweep; it is attached again). The engine tells it once for each (part, reason).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ DETECTOR = Detector(
     misses=(
         "The agent itself being killed: nobody is left to tell (HW-904 tells when it is back).",
         "A source that hangs without an error.",
+        "A root of the host who rewrites the eBPF sensor's tables: its programs are attached, and see nothing.",
     ),
     advice=(
         "Look at the log of the agent (source_failed) for the whole error.",

@@ -226,7 +226,7 @@ def _tell_host_mounts(collectors: Collectors, events: list[Event]) -> None:
     for event in events:
         if isinstance(event, ProcessEvent) and event.process.confinement.namespaces.mnt == host:
             try:
-                mounts = collectors.reader.read_mounts(event.process.key.pid)
+                mounts = collectors.reader.read_mounts(event.process.key, host)
             except CollectorError:
                 continue
             events.append(MountTable(event.at_ns, host, None, event.process.key, mounts))

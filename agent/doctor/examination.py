@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import time
 
 from agent.assembly import assemble
 from agent.config_schema import Config
@@ -12,7 +13,10 @@ from agent.doctor import places, privileges, sensors
 from agent.doctor.base import Answer, Surroundings, Verdict
 from collectors.bounded import unknown
 from collectors.connector.netlink import ConnectorSocket
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.deeds import Watching
 from collectors.ebpf.libbpf import LIBRARY, load_library
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError
 from collectors.events import Event
@@ -46,7 +50,15 @@ def read_surroundings(config: Config) -> Surroundings:
 
     def try_ebpf() -> str:
         source = EbpfSource(
-            collectors.observer, _ignore, collectors.host, ring_bytes=config.ebpf.ring_bytes, request_sweep=_nothing
+            collectors.observer,
+            _ignore,
+            collectors.host,
+            ring_bytes=config.ebpf.ring_bytes,
+            request_sweep=_nothing,
+            watching=Watching(
+                ObjectWatch((), collectors.roots.host, 0, clock_ns=time.monotonic_ns),
+                Connections(collectors.observer, collectors.host, collectors.roots, _ignore),
+            ),
         )
         try:
             source.open()

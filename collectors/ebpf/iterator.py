@@ -9,7 +9,6 @@ Whoever calls ``run`` owns it (``agent.sources`` gives it a thread). Bounded by 
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from collectors.events import Event, SweepDone
 from collectors.observer import Observer, Tracked
 
 RARELY = 100  # times full_every: of a task that did not run only its LSM label can have changed, by others
-_READ_BYTES = 1 << 20
 
 # What of a row is looked at in every pass: start, tid, tgid, session, vector, ran (``kernel/records.h``). Unpacked in
 # one go, because a node has thousands; the rest of a row stays bytes until it is needed.
@@ -49,6 +47,7 @@ class _Known:
     start: bytes
     vector: bytes
     ran_when_read: bytes
+    ran_when_noted: bytes = b""
 
 
 class EbpfSweep:
@@ -80,7 +79,7 @@ class EbpfSweep:
         """One pass over the node; emits what changed, then ``SweepDone``, which is also returned."""
         started_ns = self._cpu_ns()
         self.number += 1
-        self._source.memberships.begin_sweep()
+        self._source.decisions.begin_sweep()
         self._data = self.read()
         rows = [Row._make(fields) for fields in _ROW.iter_unpack(self._data)]
         leaders = {row.tid: row for row in rows if row.tid == row.tgid}
@@ -88,6 +87,7 @@ class EbpfSweep:
             self._visit(row, leaders, position)
         self._drop(rows)
         self._source.tell_losses()
+        self._source.attach_lost()
         self._data = b""
         done = SweepDone(self._clock_ns(), self.number, len(leaders), self._cpu_ns() - started_ns)
         self._emit(done)
@@ -95,14 +95,7 @@ class EbpfSweep:
 
     def read(self) -> bytes:
         """Every task of the node, as the kernel holds it now, a row each."""
-        iterator = self._source.open_iterator()
-        try:
-            parts = []
-            while part := os.read(iterator, _READ_BYTES):
-                parts.append(part)
-        finally:
-            os.close(iterator)
-        data = b"".join(parts)
+        data = self._source.read_tasks()
         if len(data) % ROW_BYTES:
             raise Malformed("ebpf", f"{len(data)} bytes are no whole number of rows")
         return data
@@ -110,7 +103,7 @@ class EbpfSweep:
     def _visit(self, row: Row, leaders: dict[int, Row], position: int) -> None:
         known = self._known.get(row.tid)
         if known is None or known.start != row.start:
-            self._known[row.tid] = _Known(row.start, row.vector, row.ran)
+            self._known[row.tid] = _Known(row.start, row.vector, b"")  # its descriptors are yet to be read
             leader = leaders.get(row.tgid)
             is_stray = leader is not None and row.vector != leader.vector
             if row.tid == row.tgid or is_stray:
@@ -118,8 +111,17 @@ class EbpfSweep:
         elif known.vector != row.vector:
             known.vector = row.vector
             self._look(row, position, descriptors=True)
+        elif row.tid != row.tgid and row.session:
+            self._note_run(row, known)
+            self._look_again(row, known, position)
         else:
             self._look_again(row, known, position)
+
+    def _note_run(self, row: Row, known: _Known) -> None:
+        """A thread ran: what it opened or was passed is among its process' descriptors, though the leader slept."""
+        leader = self._known.get(row.tgid)
+        if leader is not None and known.ran_when_noted != row.ran:
+            known.ran_when_noted, leader.ran_when_read = row.ran, b""
 
     def _look_again(self, row: Row, known: _Known, position: int) -> None:
         """A task that seems to be as it was: what no row shows is read now and then, and all of it after a loss."""
@@ -142,7 +144,7 @@ class EbpfSweep:
         try:
             record = decode(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES])
             tid = None if row.tid == row.tgid else row.tid
-            tracked = self._observer.observe(row.tgid, tid=tid, descriptors=descriptors)
+            tracked = self._observer.observe_after(self._source.drain, row.tgid, tid=tid, descriptors=descriptors)
             if tracked is None or not isinstance(record, TaskRecord):
                 return
             self._learn_and_judge(record, tracked)
@@ -162,12 +164,11 @@ class EbpfSweep:
         present = {row.tid for row in rows}
         for tid in self._known.keys() - present:
             del self._known[tid]
-        over = self._source.memberships.release({row.session for row in rows if row.session})
-        for key in over:
-            self._observer.ended(key, now_ns)
+        for session in self._source.decisions.memberships.unseen({row.session for row in rows if row.session}):
+            self._source.end_session(session, now_ns, is_certain=True)
         for tid in self._observer.tracked_pids():
             if tid in present or (self._proc / str(tid)).exists():
                 continue
             tracked = self._observer.tracked(tid)
-            if tracked is not None and not self._source.memberships.must_linger(tracked.key):
-                self._observer.ended(tracked.key, now_ns)
+            if tracked is not None:
+                self._source.ended(tracked.key, now_ns)

@@ -15,10 +15,12 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.ebpf.interface import FUNCTIONS, LinkInfo, Print, Sample, TestRun
 from collectors.errors import CollectorError, Unsupported, from_os_error
 
 SOURCE = "ebpf"
@@ -26,63 +28,22 @@ LIBRARY = "libbpf.so.1"
 
 _LINE_BYTES = 4096
 _KEPT_LINES = 6
+_READ_BYTES = 1 << 20
 _DETAIL_CHARACTERS = 400
 _WARNING = 0  # enum libbpf_print_level
-_Pointer = ctypes.c_void_p
-_Print = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-_Sample = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-
-# (name, result, arguments); c_int results are negative errors, pointers are NULL
-_FUNCTIONS: tuple[tuple[str, type, tuple[type, ...]], ...] = (
-    ("libbpf_set_print", _Pointer, (_Print,)),
-    ("libbpf_num_possible_cpus", ctypes.c_int, ()),
-    ("bpf_object__open_file", _Pointer, (ctypes.c_char_p, _Pointer)),
-    ("bpf_object__load", ctypes.c_int, (_Pointer,)),
-    ("bpf_object__close", None.__class__, (_Pointer,)),
-    ("bpf_object__next_program", _Pointer, (_Pointer, _Pointer)),
-    ("bpf_object__find_map_by_name", _Pointer, (_Pointer, ctypes.c_char_p)),
-    ("bpf_program__name", ctypes.c_char_p, (_Pointer,)),
-    ("bpf_program__fd", ctypes.c_int, (_Pointer,)),
-    ("bpf_program__set_autoload", ctypes.c_int, (_Pointer, ctypes.c_bool)),
-    ("bpf_program__attach", _Pointer, (_Pointer,)),
-    ("bpf_program__attach_tracepoint", _Pointer, (_Pointer, ctypes.c_char_p, ctypes.c_char_p)),
-    ("bpf_program__attach_iter", _Pointer, (_Pointer, _Pointer)),
-    ("bpf_link__fd", ctypes.c_int, (_Pointer,)),
-    ("bpf_link__destroy", ctypes.c_int, (_Pointer,)),
-    ("bpf_iter_create", ctypes.c_int, (ctypes.c_int,)),
-    ("bpf_prog_test_run_opts", ctypes.c_int, (ctypes.c_int, _Pointer)),
-    ("bpf_map__fd", ctypes.c_int, (_Pointer,)),
-    ("bpf_map__set_max_entries", ctypes.c_int, (_Pointer, ctypes.c_uint32)),
-    ("bpf_map__value_size", ctypes.c_uint32, (_Pointer,)),
-    ("bpf_map_update_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint64)),
-    ("bpf_map_lookup_elem", ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)),
-    ("ring_buffer__new", _Pointer, (ctypes.c_int, _Sample, _Pointer, _Pointer)),
-    ("ring_buffer__epoll_fd", ctypes.c_int, (_Pointer,)),
-    ("ring_buffer__consume", ctypes.c_int, (_Pointer,)),
-    ("ring_buffer__free", None.__class__, (_Pointer,)),
-)
 
 
-class _TestRun(ctypes.Structure):
-    """``struct bpf_test_run_opts``."""
+@dataclass(slots=True, eq=False)
+class _Link:
+    """What attaches a program; ``pointer`` is ``None`` while that could not be mended.
 
-    _fields_ = (
-        ("sz", ctypes.c_size_t),
-        ("data_in", _Pointer),
-        ("data_out", _Pointer),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_char_p),
-        ("ctx_out", _Pointer),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
+    ``id`` is the kernel's, 0 where it has none for such a link (perf events before 5.15).
+    """
+
+    pointer: int | None
+    program: str
+    tracepoint: tuple[str, str] | None
+    id: int
 
 
 class _Library:
@@ -93,7 +54,7 @@ class _Library:
             self.call = ctypes.CDLL(LIBRARY, use_errno=True)
         except OSError as error:
             raise Unsupported(SOURCE, f"{LIBRARY} is not installed ({error})") from error
-        for name, result, arguments in _FUNCTIONS:
+        for name, result, arguments in FUNCTIONS:
             try:
                 function = getattr(self.call, name)
             except AttributeError as error:
@@ -103,7 +64,7 @@ class _Library:
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._format = ctypes.CDLL(None).vsnprintf
         self._format.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
-        self._print = _Print(self._keep)  # the library keeps calling it: it must live as long
+        self._print = Print(self._keep)  # the library keeps calling it: it must live as long
         self.call.libbpf_set_print(self._print)
 
     def _keep(self, level: int, template: bytes, values: int) -> int:
@@ -153,6 +114,23 @@ class BpfMap(NamedTuple):
         library = load_library()
         library.number(f"map {self.name}", library.call.bpf_map_update_elem(self.fd, key, value, 0))
 
+    def read(self, key: bytes) -> bytes | None:
+        """A value of a table that is not per CPU; ``None`` where the key has none."""
+        library = load_library()
+        buffer = ctypes.create_string_buffer(self.value_bytes)
+        result = library.call.bpf_map_lookup_elem(self.fd, key, buffer)
+        if result == -errno.ENOENT:
+            return None
+        library.number(f"map {self.name}", result)
+        return buffer.raw
+
+    def delete(self, key: bytes) -> None:
+        """Take a value away, if it is there."""
+        library = load_library()
+        result = library.call.bpf_map_delete_elem(self.fd, key)
+        if result != -errno.ENOENT:
+            library.number(f"map {self.name}", result)
+
     def read_sum(self, index: int, cpus: int) -> int:
         """The sum over all CPUs of a counter of a per-CPU array."""
         library = load_library()
@@ -167,7 +145,7 @@ class BpfObject:
 
     def __init__(self, path: Path) -> None:
         self._library = load_library()
-        self._links: list[int] = []
+        self._links: list[_Link] = []
         self._iterators: dict[str, int] = {}
         self._fds: dict[str, int] = {}
         if not path.is_file():
@@ -195,28 +173,75 @@ class BpfObject:
 
     def attach(self, name: str) -> None:
         """Attach a program to what its section names."""
-        link = self._library.call.bpf_program__attach(self._programs[name])
-        self._links.append(self._library.pointer(f"attach {name}", link))
+        self._links.append(self._attach(name, None))
 
     def attach_tracepoint(self, name: str, category: str, event: str) -> None:
         """Attach a program to one more tracepoint; this one goes through perf_event_open(2) and tracefs."""
-        link = self._library.call.bpf_program__attach_tracepoint(
-            self._programs[name], category.encode(), event.encode()
-        )
-        self._links.append(self._library.pointer(f"attach {name} to {event}", link))
+        self._links.append(self._attach(name, (category, event)))
+
+    def _attach(self, name: str, tracepoint: tuple[str, str] | None) -> _Link:
+        if tracepoint is None:
+            made = self._library.call.bpf_program__attach(self._programs[name])
+        else:
+            where = (part.encode() for part in tracepoint)
+            made = self._library.call.bpf_program__attach_tracepoint(self._programs[name], *where)
+        pointer = self._library.pointer(f"attach {name}" + (f" to {tracepoint[1]}" if tracepoint else ""), made)
+        return _Link(pointer, name, tracepoint, self._link_id(pointer))
+
+    def _link_id(self, pointer: int | None) -> int:
+        """The kernel's number of a link; 0 when its descriptor is closed, or is no link's."""
+        if pointer is None:
+            return 0
+        info, size = LinkInfo(), ctypes.c_uint32(ctypes.sizeof(LinkInfo))
+        descriptor = self._library.call.bpf_link__fd(pointer)
+        result = self._library.call.bpf_obj_get_info_by_fd(descriptor, ctypes.byref(info), ctypes.byref(size))
+        return int(info.id) if result == 0 else 0
+
+    def attach_lost(self) -> tuple[str, ...]:
+        """Attach anew what somebody has detached, by closing our descriptor of it; the names of what that was.
+
+        What can't be attached raises after the others were tried, and is tried again at the next call.
+        """
+        lost = [link for link in self._links if link.id and self._link_id(link.pointer) != link.id]
+        failure: CollectorError | None = None
+        for link in lost:
+            if link.pointer is not None:
+                self._library.call.bpf_link__disconnect(link.pointer)  # its descriptor may be somebody else's by now
+                self._library.call.bpf_link__destroy(link.pointer)
+                link.pointer = None
+            try:
+                again = self._attach(link.program, link.tracepoint)
+            except CollectorError as error:
+                failure = error
+                continue
+            link.pointer, link.id = again.pointer, again.id
+        if failure is not None:
+            raise failure
+        return tuple(link.tracepoint[1] if link.tracepoint else link.program for link in lost)
 
     def detach_since(self, count: int) -> None:
         """Take back the links made after there were ``count``."""
         while len(self._links) > count:
-            self._library.call.bpf_link__destroy(self._links.pop())
+            if (pointer := self._links.pop().pointer) is not None:
+                self._library.call.bpf_link__destroy(pointer)
 
     @property
     def link_count(self) -> int:
         """How many links hold."""
         return len(self._links)
 
-    def open_iterator(self, name: str) -> int:
-        """A descriptor that gives one pass of an iterator when it is read; the caller closes it."""
+    def read_iterator(self, name: str) -> bytes:
+        """One pass of an iterator: all that its program wrote."""
+        descriptor = self._open_iterator(name)
+        try:
+            parts = []
+            while part := os.read(descriptor, _READ_BYTES):
+                parts.append(part)
+        finally:
+            os.close(descriptor)
+        return b"".join(parts)
+
+    def _open_iterator(self, name: str) -> int:
         link = self._iterators.get(name)
         if link is None:
             made = self._library.call.bpf_program__attach_iter(self._programs[name], None)
@@ -229,7 +254,7 @@ class BpfObject:
         fd = self._fds.get(name)
         if fd is None:
             fd = self._fds[name] = self._library.call.bpf_program__fd(self._programs[name])
-        options = _TestRun(sz=ctypes.sizeof(_TestRun), ctx_in=context, ctx_size_in=len(context))
+        options = TestRun(sz=ctypes.sizeof(TestRun), ctx_in=context, ctx_size_in=len(context))
         self._library.number(f"run {name}", self._library.call.bpf_prog_test_run_opts(fd, ctypes.byref(options)))
         return int(options.retval)
 
@@ -268,7 +293,7 @@ class RingBuffer:
     def __init__(self, ring: BpfMap, take: Callable[[bytes], None]) -> None:
         self._library = load_library()
         self._take = take
-        self._callback = _Sample(self._sample)
+        self._callback = Sample(self._sample)
         self._failure: BaseException | None = None
         made = self._library.call.ring_buffer__new(ring.fd, self._callback, None, None)
         self._ring: int | None = self._library.pointer("ring buffer", made)
@@ -301,6 +326,11 @@ class RingBuffer:
                 raise
             return 0
         return -errno.ECANCELED
+
+
+def has_tracepoint(btf: Path, name: str) -> bool:
+    """Whether the running kernel has a tracepoint that a BTF program can attach to (its type is ``btf_trace_NAME``)."""
+    return b"\0btf_trace_" + name.encode() + b"\0" in btf.read_bytes()
 
 
 def possible_cpus() -> int:

@@ -6,14 +6,15 @@ task that user space never heard of is known by its mark when it does something 
 have ended and its cgroup is another one.
 
 Concurrency: the sensor's thread and the sweep's thread; one lock. Bounded by the tasks that live: a session is
-forgotten when a sweep finds no task that bears its mark.
+forgotten when the kernel, which counts who bears its mark, says that nobody is left. Where that word was lost, a sweep
+that finds no bearer says it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collectors.facts import ProcessKey
 
@@ -28,6 +29,7 @@ class Session:
     scope: int
     has_ended: bool = False
     is_new: bool = True  # made since the last sweep began: that sweep may not have seen it
+    tasks: set[ProcessKey] = field(default_factory=set)  # those that user space knows
 
 
 class Memberships:
@@ -62,7 +64,7 @@ class Memberships:
                 self._last += 1
                 known = Session(self._last, key, container_id, self._scopes[container_id])
                 self._sessions[known.number] = self._of_root[key] = known
-            self._of_task[key] = known
+            self._bear(key, known)
             return known, is_new_scope
 
     def remember(self, key: ProcessKey, number: int) -> None:
@@ -70,17 +72,24 @@ class Memberships:
         with self._lock:
             session = self._sessions.get(number)
             if session is not None:
-                self._of_task[key] = session
+                self._bear(key, session)
 
-    def must_linger(self, key: ProcessKey) -> bool:
-        """A task ended. The root of a session stays known as long as descendants may live: their entry is its."""
+    def ended(self, key: ProcessKey) -> Session | None:
+        """A task ended; the session whose root it was, which stays known while descendants live: their entry is its."""
         with self._lock:
-            self._of_task.pop(key, None)
+            of = self._of_task.pop(key, None)
+            if of is not None:
+                of.tasks.discard(key)
             session = self._of_root.get(key)
-            if session is None:
-                return False
-            session.has_ended = True
-            return True
+            if session is not None:
+                session.has_ended = True
+            return session
+
+    def forget(self, number: int) -> ProcessKey | None:
+        """Nobody bears this mark any more; the root of the session, if it lingered."""
+        with self._lock:
+            session = self._sessions.get(number)
+            return self._forget(session) if session is not None else None
 
     def begin_sweep(self) -> None:
         """What is new from here on may be missing in the rows."""
@@ -88,12 +97,26 @@ class Memberships:
             for session in self._sessions.values():
                 session.is_new = False
 
-    def release(self, living: Collection[int]) -> tuple[ProcessKey, ...]:
-        """After a sweep that saw these marks: forgets the other sessions; their roots, where they lingered."""
+    def unseen(self, living: Collection[int]) -> tuple[int, ...]:
+        """After a sweep that saw these marks: the other sessions that were there when it began."""
         with self._lock:
-            over = [each for each in self._sessions.values() if each.number not in living and not each.is_new]
-            for session in over:
-                del self._sessions[session.number]
-            used = {each.container_id for each in self._sessions.values()}
-            self._scopes = {name: scope for name, scope in self._scopes.items() if name in used}
-            return tuple(each.root for each in over if each.has_ended)
+            return tuple(
+                each.number for each in self._sessions.values() if each.number not in living and not each.is_new
+            )
+
+    def _bear(self, key: ProcessKey, session: Session) -> None:
+        before = self._of_task.get(key)
+        if before is not None:
+            before.tasks.discard(key)
+        self._of_task[key] = session
+        session.tasks.add(key)
+
+    def _forget(self, session: Session) -> ProcessKey | None:
+        del self._sessions[session.number]
+        if self._of_root.get(session.root) is session:
+            del self._of_root[session.root]
+        for key in session.tasks:
+            del self._of_task[key]
+        if not any(each.container_id == session.container_id for each in self._sessions.values()):
+            del self._scopes[session.container_id]
+        return session.root if session.has_ended else None

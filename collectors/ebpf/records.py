@@ -8,15 +8,17 @@ kernel's. Raises nothing but ``Malformed``.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from collectors.errors import Malformed
 
 SOURCE = "ebpf"
 
-KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED, KIND_EXIT, KIND_CGROUP = range(1, 7)
-CAUSE_EXEC, CAUSE_FORK, CAUSE_EXIT = -1, -2, -3
-FLAG_KERNEL_THREAD, FLAG_EXITING, FLAG_PARENT_IS_KERNEL, FLAG_CANDIDATE, FLAG_TOLD = 1, 2, 4, 8, 16
+KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED, KIND_EXIT, KIND_CGROUP, KIND_ACT = range(1, 8)
+CAUSE_EXEC, CAUSE_FORK, CAUSE_EXIT = range(-1, -4, -1)
+CAUSE_SIGNAL, CAUSE_FOREIGN_CALL, CAUSE_CHANGE, CAUSE_CONNECTION, CAUSE_IO_URING = range(-4, -9, -1)
+FLAG_KERNEL_THREAD, FLAG_EXITING, FLAG_PARENT_IS_KERNEL, FLAG_CANDIDATE, FLAG_TOLD, FLAG_LAST = 1, 2, 4, 8, 16, 32
 MAX_CGROUPS = 16
 
 _HEADER = struct.Struct("<IHHQQQIIIIii")
@@ -25,6 +27,7 @@ _PROGRAM = struct.Struct("<QQIIIIII3Q")
 _TASK = struct.Struct("<QIIQ16sII")
 _CGROUP = struct.Struct("<QII")
 _STRINGS = struct.Struct("<II")
+_CGROUP_ROW = struct.Struct("<QIIII512s")
 _ARGUMENT_BYTES = 256
 _PATH_BYTES = 512
 
@@ -35,9 +38,12 @@ _CGROUPS_AT = _PROGRAM_AT + _PROGRAM.size
 ROW_BYTES = _CGROUPS_AT + MAX_CGROUPS * _CGROUP.size
 _ARGUMENTS_AT = ROW_BYTES + _STRINGS.size
 _PATH_AT = _ARGUMENTS_AT + _ARGUMENT_BYTES
+TASK_BYTES = _PATH_AT + _PATH_BYTES
+"""Of a task's record that is not cut: an act's own part begins there."""
+CGROUP_ROW_BYTES = _CGROUP_ROW.size
 _CGROUP_BYTES = _HEADER.size + _CGROUP.size + _PATH_BYTES
 
-_KINDS_OF_TASKS = frozenset({KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED})
+_KINDS_OF_TASKS = frozenset({KIND_ROW, KIND_EXEC, KIND_CHANGE, KIND_REFUSED, KIND_ACT})
 
 
 class Header(NamedTuple):
@@ -115,7 +121,10 @@ class TaskRecord(NamedTuple):
 
 
 class ExitRecord(NamedTuple):
-    """A task that user space was told of has ended; with ``tid`` equal to ``tgid``, its whole process."""
+    """A task has ended; with ``tid`` equal to ``tgid``, its whole process.
+
+    User space was told of it, or nobody is left who bears the mark of its session (``FLAG_LAST``).
+    """
 
     header: Header
 
@@ -155,6 +164,16 @@ def split_rows(data: bytes) -> list[bytes]:
     if len(data) % ROW_BYTES:
         raise Malformed(SOURCE, f"{len(data)} bytes are no whole number of rows")
     return [data[at : at + ROW_BYTES] for at in range(0, len(data), ROW_BYTES)]
+
+
+def decode_cgroup_rows(data: bytes) -> Iterator[tuple[CgroupKey, bytes]]:
+    """Ids and paths of cgroups, as the iterator gives them, one for each row; raises ``Malformed``."""
+    if len(data) % CGROUP_ROW_BYTES:
+        raise Malformed(SOURCE, f"{len(data)} bytes are no whole number of rows")
+    for number, hierarchy, _, path_size, _, path in _CGROUP_ROW.iter_unpack(data):
+        if path_size > _PATH_BYTES:
+            raise Malformed(SOURCE, f"{path_size} bytes of a path")
+        yield CgroupKey(hierarchy, number), join_path(path[:path_size]) or b"/"
 
 
 def _decode_task(data: bytes, header: Header) -> TaskRecord:
@@ -200,9 +219,14 @@ def _decode_strings(data: bytes) -> tuple[bytes, bytes]:
     arguments_size, path_size = _STRINGS.unpack_from(data, ROW_BYTES)
     if arguments_size > _ARGUMENT_BYTES or _PATH_AT + path_size > len(data):
         raise Malformed(SOURCE, "strings longer than their record")
-    names = data[_PATH_AT : _PATH_AT + path_size].split(b"\0")[:-1]
-    path = b"/" + b"/".join(reversed(names)) if names else b""
+    path = join_path(data[_PATH_AT : _PATH_AT + path_size])
     return data[_ARGUMENTS_AT : _ARGUMENTS_AT + arguments_size], path
+
+
+def join_path(components: bytes) -> bytes:
+    """A path of its components, the last of which comes first."""
+    names = components.split(b"\0")[:-1]
+    return b"/" + b"/".join(reversed(names)) if names else b""
 
 
 def _decode_cgroup(data: bytes, header: Header) -> CgroupRecord:

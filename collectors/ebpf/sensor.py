@@ -1,7 +1,9 @@
 """The eBPF tier: loads the programs, reads their ring, and turns each record into events through the observer.
 
-Concurrency: ``open`` and ``close`` belong to whoever starts the source; one thread runs ``run`` and owns the ring. The
-sweep's thread shares the object (its iterator), the memberships and the names, each with a lock of its own. Bounded:
+Concurrency: ``open`` and ``close`` belong to whoever starts the source; one thread runs ``run``. The sweep's thread
+takes from the ring too before it tells what it saw (``drain``; one at a time takes, so records keep their order), and
+shares the object (its iterator), the decisions and the names, each with a lock of its own. Lock order: the ring's, the
+observer's; nobody who holds the observer's waits for the ring. Bounded:
 the ring (``ring_bytes``), the kernel's tables, the names. When the ring is full the kernel counts what it dropped; the
 sweep reads the counters, tells ``Lost`` and looks at everything again. ``stop`` may be called from any thread.
 
@@ -12,30 +14,43 @@ of is introduced first, by its parents where they live, else by the root of the 
 from __future__ import annotations
 
 import functools
+import os
 import select
-import struct
+import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-from collectors.ebpf.calls import Call, Effect, calls_by_number
+from collectors.ebpf import call_watch
+from collectors.ebpf.acts import ActRecord, decode_act
+from collectors.ebpf.calls import Call, Effect, Meaning, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
+from collectors.ebpf.clock import WallClock
+from collectors.ebpf.counters import COUNTERS, Counters
+from collectors.ebpf.decisions import Decisions
+from collectors.ebpf.deeds import Deeds, Watching
 from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
-from collectors.ebpf.membership import Memberships
+from collectors.ebpf.numbers import FileNumbers
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
     FLAG_CANDIDATE,
+    FLAG_LAST,
+    KIND_ACT,
+    KIND_CHANGE,
     KIND_EXEC,
     KIND_REFUSED,
     CgroupRecord,
     ExitRecord,
+    Header,
     TaskRecord,
     decode,
+    decode_cgroup_rows,
+    decode_header,
 )
 from collectors.errors import CollectorError, Malformed, Unsupported
 from collectors.events import (
+    AgentTrouble,
     CredentialChange,
     Event,
     Exec,
@@ -45,8 +60,9 @@ from collectors.events import (
     Refused,
     RootChange,
     Seen,
+    TroubleKind,
 )
-from collectors.facts import Executable, FileId, HostBaseline, Layer, Process, ProcessKey, Unknown
+from collectors.facts import Executable, HostBaseline, Place, Process, ProcessKey, Unknown
 from collectors.observer import Observer, Tracked
 from collectors.wakeup import WakeUp
 
@@ -54,50 +70,15 @@ SOURCE = "ebpf"
 OBJECT = Path(__file__).with_name("sensor.bpf.o")
 BTF = Path("/sys/kernel/btf/vmlinux")
 
-_TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move")
-_ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
+_MAPS = ("ring", "calls", "foreign_calls", "counters")
 _MAX_PARENTS = 16
-_REMEASURE_NS = 10_000_000_000
-_MAX_FILES = 8192
-_VERDICT = struct.Struct("<7Q")
-_FILE_KEY = struct.Struct("<QQIIII")
-_SETTINGS = struct.Struct("<II")
+_NAMING_PAUSE_NS = 100_000_000
 _EVENTS: dict[Effect, type[ProcessEvent]] = {
     Effect.NAMESPACES: NamespaceChange,
     Effect.ROOT: RootChange,
     Effect.CREDENTIALS: CredentialChange,
     Effect.OTHER: Seen,
 }
-COUNTERS = (
-    "forks",
-    "execs",
-    "exits",
-    "calls",
-    "cgroups",
-    "notable_execs",
-    "notable_changes",
-    "notable_refusals",
-    "notable_exits",
-    "lost",
-    "not_remembered",
-)
-"""``enum counter`` of ``kernel/maps.h``, in its order."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the source did; written by its thread, readable from any. The kernel's own are in ``kernel_counts``."""
-
-    records: int = 0
-    malformed: int = 0
-    introduced: int = 0  # tasks that were known by their mark alone
-    strangers: int = 0  # marks of a session that nobody knows any more
-    failed: Counter[str] = field(default_factory=Counter)  # records whose handling raised, by kind of error
-
-
-def wall_minus_boot_ns() -> int:
-    """What to add to CLOCK_BOOTTIME to get wall time."""
-    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class EbpfSource:
@@ -111,29 +92,32 @@ class EbpfSource:
         *,
         ring_bytes: int,
         request_sweep: Callable[[], None],
+        watching: Watching,
         object_path: Path = OBJECT,
     ) -> None:
         self.counters = Counters()
         self.names = CgroupNames()
-        self.memberships = Memberships()
         self.way = "not open"
         self._observer = observer
         self._emit = emit
         self._ring_bytes = ring_bytes
         self._request_sweep = request_sweep
         self._object_path = object_path
-        self._files: dict[FileId, FileId] = {}  # what stat(2) shows, where it is not what the inode has
-        self._naming = Naming(self.names.resolve, lambda file: self._files.get(file, file), host.ticks_per_second)
+        self._files = FileNumbers()
+        self._naming = Naming(self.names.resolve, self._files.shown, host.ticks_per_second)
+        self._decisions: Decisions | None = None
         self._calls: dict[int, Call] = {}
+        self._deeds = Deeds(observer, watching, self._files.shown, emit, self._acted)
         self._object: BpfObject | None = None
         self._maps: dict[str, BpfMap] = {}
         self._ring: RingBuffer | None = None
+        self._reading = threading.Lock()
         self._wakeup = WakeUp()
         self._is_stopping = False
-        self._offset_ns = wall_minus_boot_ns()
-        self._measured_at_ns = 0
-        self._host_generation = 0
+        self._clock = WallClock()
+        self._named_at_ns = 0
         self._lost_told = 0
+        self._counted = dict.fromkeys(COUNTERS, 0)
 
     # Starting and stopping ------------------------------------------------------------------------------------------
 
@@ -145,18 +129,19 @@ class EbpfSource:
         opened = BpfObject(self._object_path)
         try:
             opened.resize("ring", self._ring_bytes)
-            opened.load()
-            self._maps = {name: opened.map(name) for name in ("ring", "calls", "counters", "settings", "files")}
-            for number, call in self._calls.items():
-                self._maps["calls"].update(number.to_bytes(4, "little"), call.meaning.to_bytes(4, "little"))
+            missing = call_watch.missing_programs(BTF)
+            opened.load(without=missing)
+            self._maps = {name: opened.map(name) for name in _MAPS}
+            call_watch.fill(self._maps, self._calls, self._deeds.calls)
+            self._deeds.fill(opened.map("endpoints"))
             self._ring = RingBuffer(self._maps["ring"], self._take)
-            for name in _TRACEPOINTS:
-                opened.attach(name)
-            self.way = self._watch_calls(opened)
+            self.way = call_watch.attach(opened, self._calls, self._deeds.calls, without=missing)
+            self._object, self._decisions = opened, Decisions(opened)
+            self._name_cgroups()
         except CollectorError:
-            opened.close()
+            self._object = opened
+            self._release()
             raise
-        self._object = opened
 
     def run(self) -> None:
         """Read until ``stop``; may be run again after it raised."""
@@ -167,6 +152,12 @@ class EbpfSource:
         while not self._is_stopping:
             poller.poll()
             if not self._is_stopping:
+                self.drain()
+
+    def drain(self) -> None:
+        """Take what the ring holds, in the caller's thread: whoever looks at a task tells what it did before first."""
+        with self._reading:
+            if self._ring is not None:
                 self._ring.consume()
 
     def stop(self) -> None:
@@ -176,26 +167,17 @@ class EbpfSource:
 
     def close(self) -> None:
         """Detach every program, once nobody runs, sweeps or judges any more."""
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
-        if self._object is not None:
-            self._object.close()
-            self._object = None
+        self._release()
         self._wakeup.close()
 
-    def _watch_calls(self, opened: BpfObject) -> str:
-        """One tracepoint for each call where perf_event_open(2) may be used, else the one of all calls."""
-        before = opened.link_count
-        try:
-            for call in self._calls.values():
-                opened.attach_tracepoint(_ONE_CALL, "syscalls", f"sys_exit_{call.tracepoint or call.name}")
-        except CollectorError as error:
-            opened.detach_since(before)
-            opened.attach(_ANY_CALL)
-            why = error.detail.split(": ")[1] if ": " in error.detail else error.detail
-            return f"one tracepoint for all system calls (those for single ones: {why})"
-        return "one tracepoint for each watched system call"
+    def _release(self) -> None:
+        with self._reading:
+            if self._ring is not None:
+                self._ring.close()
+                self._ring = None
+        if self._object is not None:
+            self._object.close()
+            self._object = self._decisions = None
 
     # What the sweep asks --------------------------------------------------------------------------------------------
 
@@ -204,68 +186,79 @@ class EbpfSource:
         """How records become processes."""
         return self._naming
 
-    def open_iterator(self) -> int:
-        """A descriptor that gives one row for each task of the node; the caller closes it."""
+    def read_tasks(self) -> bytes:
+        """One row for each task of the node, threads too, as the kernel holds it now."""
         if self._object is None:
             raise Unsupported(SOURCE, "the sensor is closed")
-        return self._object.open_iterator("each_task")
+        return self._object.read_iterator("each_task")
+
+    def watch_objects(self) -> None:
+        """Have the kernel know the watched objects as they are now; for the sweep's thread."""
+        if self._object is not None:
+            self._deeds.objects.look(self._object)
 
     def kernel_counts(self) -> dict[str, int]:
-        """What the programs have seen, told and lost since they were loaded."""
-        cpus = possible_cpus()
-        return {name: self._maps["counters"].read_sum(index, cpus) for index, name in enumerate(COUNTERS)}
+        """What the programs have seen, told and lost since they were loaded, as of the last sweep; from any thread."""
+        return self._counted
 
     def tell_losses(self) -> None:
-        """Tell of what the ring had no room for since this was asked last, and have everything looked at again."""
-        lost = self._maps["counters"].read_sum(COUNTERS.index("lost"), possible_cpus())
+        """Count; tell of what the ring had no room for since the last time, and have everything looked at again."""
+        cpus = possible_cpus()
+        self._counted = {name: self._maps["counters"].read_sum(index, cpus) for index, name in enumerate(COUNTERS)}
+        lost = self._counted["lost"]
         if lost > self._lost_told:
             count, self._lost_told = lost - self._lost_told, lost
             self._emit(Lost(time.time_ns(), SOURCE, "ring_full", count))
             self._request_sweep()
 
+    @property
+    def decisions(self) -> Decisions:
+        """What user space has told the kernel. Raises ``Unsupported`` where nothing is loaded."""
+        if self._decisions is None:
+            raise Unsupported(SOURCE, "the sensor is closed")
+        return self._decisions
+
+    def attach_lost(self) -> None:
+        """Whether every program is still attached; one that somebody detached is attached again, and that is told."""
+        if self._object is None:
+            return
+        try:
+            lost = self._object.attach_lost()
+        except CollectorError as error:
+            self.counters.detached += 1
+            self._trouble(f"a program was detached, and cannot be attached again: {error}")
+            return
+        if lost:
+            self.counters.detached += len(lost)
+            self._trouble(f"programs were detached: {', '.join(lost)}")
+
+    def _trouble(self, why: str) -> None:
+        self._emit(AgentTrouble(time.time_ns(), TroubleKind.SENSOR_LOST, SOURCE, why))
+        self._request_sweep()
+
     def judge(self, record: TaskRecord, tracked: Tracked) -> None:
-        """Tell the kernel what a task is, so that it need not ask again, and whose mark its children inherit."""
-        header, vector = record.header, record.vector
-        session = scope = 0
-        if tracked.container_id is not None:
-            parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
-            entered, is_new = self.memberships.enter(
-                tracked.key, tracked.container_id, parent.key if parent is not None else None
-            )
-            session, scope = entered.number, entered.scope
-            if is_new:
-                self._judge_host_files_anew()
-        verdict = _VERDICT.pack(
-            header.tid,
-            header.start_ns,
-            session,
-            scope,
-            vector.namespaces[0],
-            vector.namespaces[1],
-            vector.css_set,
-        )
-        if self._object is not None:
-            self._object.run("judge", verdict)
+        """Tell the kernel what a task is."""
+        header = record.header
+        parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
+        self.decisions.judge(record, tracked, parent.key if parent is not None else None)
 
     def learn(self, record: TaskRecord, process: Process) -> None:
-        """Compare what the kernel sent with what /proc shows of the same task: names of cgroups, numbers of files."""
-        self.names.learn(record.cgroups, process.confinement.cgroups)
+        """Compare what the kernel sent with what /proc shows of the same task: which hierarchies, numbers of files."""
+        self.names.lay_out(process.confinement.cgroups)
+        if process.key.pid == os.getpid():
+            self.names.stand_at(record.cgroups, process.confinement.cgroups)
         shown = as_process(record, 0, self._naming._replace(file=lambda file: file))
-        pairs = (
+        if process.key != shown.key:
+            return
+        pairs = [
             (shown.confinement.root, process.confinement.root),
             (shown.confinement.cwd, process.confinement.cwd),
-            (
-                shown.executable.place if isinstance(shown.executable, Executable) else shown.executable,
-                process.executable.place if isinstance(process.executable, Executable) else process.executable,
-            ),
-        )
+        ]
+        if process.image_mark == shown.image_mark:  # it has executed nothing else since
+            pairs.append((_place(shown.executable), _place(process.executable)))
         for ours, theirs in pairs:
-            if isinstance(ours, Unknown) or isinstance(theirs, Unknown) or ours.mnt_id != theirs.mnt_id:
-                continue
-            if ours.file != theirs.file and process.key == shown.key:
-                if len(self._files) >= _MAX_FILES:
-                    self._files.clear()
-                self._files[ours.file] = theirs.file
+            if isinstance(ours, Place) and isinstance(theirs, Place) and ours.mnt_id == theirs.mnt_id:
+                self._files.compare(ours.file, theirs.file)
 
     # Records --------------------------------------------------------------------------------------------------------
 
@@ -273,7 +266,7 @@ class EbpfSource:
         """One record of the ring. What is wrong with it is counted, and ends nothing."""
         self.counters.records += 1
         try:
-            record = decode(data)
+            record = decode_act(data) if decode_header(data).kind == KIND_ACT else decode(data)
         except Malformed:
             self.counters.malformed += 1
             return
@@ -284,40 +277,52 @@ class EbpfSource:
                 case ExitRecord():
                     self._exited(record)
                 case TaskRecord():
-                    self._acted(record)
+                    self._acted(record, self._event(record))
+                case ActRecord():
+                    self._deeds.take(record, self._clock.at(record.task.header.boot_ns))
         except CollectorError as error:
             self.counters.failed[error.kind] += 1
 
-    def _at(self, boot_ns: int) -> int:
-        """Wall time of a moment."""
-        if boot_ns - self._measured_at_ns > _REMEASURE_NS:
-            self._measured_at_ns = boot_ns
-            self._offset_ns = wall_minus_boot_ns()
-        return boot_ns + self._offset_ns
-
     def _exited(self, record: ExitRecord) -> None:
         header = record.header
-        key = as_key(header.start_ns, header.tid, self._naming.ticks_per_second)
-        if not self.memberships.must_linger(key):
-            self._observer.ended(key, self._at(header.boot_ns))
+        at_ns = self._clock.at(header.boot_ns)
+        self.ended(as_key(header.start_ns, header.tid, self._naming.ticks_per_second), at_ns)
+        if header.flags & FLAG_LAST:
+            self.end_session(header.session, at_ns)
 
-    def _acted(self, record: TaskRecord) -> None:
+    def ended(self, key: ProcessKey, at_ns: int) -> None:
+        """A task ended; it is told now, or if it is the root of a session, when nobody is left who descends from it."""
+        session = self.decisions.memberships.ended(key)
+        if session is None:
+            self._observer.ended(key, at_ns)
+        else:
+            self.end_session(session.number, at_ns)
+
+    def end_session(self, number: int, at_ns: int, *, is_certain: bool = False) -> None:
+        """Forget a session of which nobody lives, by the kernel's count unless that is certain, and tell its root."""
+        root = self.decisions.forget(number, is_certain=is_certain)
+        if root is not None:
+            self._observer.ended(root, at_ns)
+
+    def _acted(self, record: TaskRecord, kind: Callable[[int, Process], ProcessEvent]) -> Tracked | None:
         header = record.header
-        at_ns = self._at(header.boot_ns)
+        at_ns = self._clock.at(header.boot_ns)
         process = as_process(record, at_ns, self._naming)
         if isinstance(process.confinement.cgroups, Unknown):
             process = self._with_cgroups(record, process)
-        if header.flags & FLAG_CANDIDATE and header.kind != KIND_EXEC:
+        if header.kind == KIND_CHANGE and self._is_unmount(header):
             self._observer.built(process, at_ns)
-            return
+        if header.flags & FLAG_CANDIDATE and header.kind not in {KIND_EXEC, KIND_ACT}:
+            return None
         self._introduce(record, process.key, at_ns)
-        tracked = self._observer.witnessed(self._event(record), process, at_ns)
+        tracked = self._observer.witnessed(kind, process, at_ns)
         if tracked is None:
-            return
+            return None
         if header.flags & FLAG_CANDIDATE or not header.session:
             self.judge(record, tracked)
         if header.kind == KIND_EXEC and tracked.told is not None:
-            self._know_file(record, tracked.told, tracked.container_id)
+            self.decisions.know_file(record, tracked.told, tracked.container_id)
+        return tracked
 
     def _event(self, record: TaskRecord) -> Callable[[int, Process], ProcessEvent]:
         """The event that a record is, but for time and process."""
@@ -332,6 +337,11 @@ class EbpfSource:
             return Seen
         return _EVENTS[call.effect]
 
+    def _is_unmount(self, header: Header) -> bool:
+        """A mount was taken away: if that was a runtime's old root, the container's mounts are what they will be."""
+        call = self._calls.get(header.call)
+        return call is not None and call.meaning is Meaning.UNMOUNTS and header.result >= 0
+
     def _introduce(self, record: TaskRecord, key: ProcessKey, at_ns: int) -> None:
         """Have the parents told before the task, and its descent where they have ended."""
         known = self._observer.tracked(key.pid)
@@ -341,11 +351,11 @@ class EbpfSource:
         self._meet(header.tgid if header.tid != header.tgid else header.parent_tgid)
         if not header.session:
             return
-        session = self.memberships.session(header.session)
+        session = self.decisions.memberships.session(header.session)
         if session is None:
             self.counters.strangers += 1
             return
-        self.memberships.remember(key, header.session)
+        self.decisions.memberships.remember(key, header.session)
         parent = self._observer.tracked(header.tgid if header.tid != header.tgid else header.parent_tgid)
         if parent is None or parent.container_id != session.container_id:
             self.counters.introduced += 1
@@ -361,30 +371,24 @@ class EbpfSource:
             self._observer.observe(each)
 
     def _with_cgroups(self, record: TaskRecord, process: Process) -> Process:
-        """A cgroup that nobody named yet: the living task's /proc names it."""
+        """Cgroups that nobody named yet: the kernel is asked for the names of all, not too often; else as shown now."""
         shown = self._observer.look_at_cgroups(process.key)
-        self.names.learn(record.cgroups, shown)
-        return as_process(record, process.observed_ns, self._naming) if not isinstance(shown, Unknown) else process
+        self.names.lay_out(shown)
+        if record.header.boot_ns > self._named_at_ns + _NAMING_PAUSE_NS:
+            self._name_cgroups()
+        named = self.names.resolve(record.cgroups)
+        cgroups = shown if isinstance(named, Unknown) else named
+        return replace(process, confinement=replace(process.confinement, cgroups=cgroups))
 
-    # Files ----------------------------------------------------------------------------------------------------------
-
-    def _know_file(self, record: TaskRecord, process: Process, container_id: str | None) -> None:
-        """A program of the image, or one that the host has run: no news as long as it does not change."""
-        program = record.program
-        executable = process.executable
-        if program is None or not isinstance(executable, Executable) or executable.is_unlinked:
+    def _name_cgroups(self) -> None:
+        """Have the kernel name every cgroup that has tasks; new ones it names by itself."""
+        if self._object is None:
             return
-        if container_id is not None and executable.layer is not Layer.IMAGE:
-            return
-        session = self.memberships.session(record.header.session)
-        scope = session.scope if session is not None else 0
-        if container_id is not None and not scope:
-            return  # the entry itself: its descendants will bear the mark
-        generation = self._host_generation if not scope else 0
-        key = _FILE_KEY.pack(program.inode, program.changed_ns, program.device, program.mount, scope, generation)
-        self._maps["files"].update(key, b"\1\0\0\0")
+        self._named_at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self.decisions.begin_naming()
+        for cgroup, path in decode_cgroup_rows(self._object.read_iterator("each_cgroup")):
+            self.names.made(cgroup, path)
 
-    def _judge_host_files_anew(self) -> None:
-        """Another container may have among its files what the host runs: every program of the host is news again."""
-        self._host_generation = (self._host_generation + 1) & 0xFFFFFFFF
-        self._maps["settings"].update(bytes(4), _SETTINGS.pack(self._host_generation, 0))
+
+def _place(executable: Executable | Unknown) -> Place | Unknown:
+    return executable.place if isinstance(executable, Executable) else executable

@@ -56,7 +56,7 @@ _OF_KERNEL = Confinement(
     lsm_label=_KERNEL_THREAD,
     cgroups=_KERNEL_THREAD,
 )
-_MAX_THREADS = 65536
+SINGLE_THREAD_LINKS = 3  # ., .. and one thread: st_nlink of /proc/PID/task
 
 
 class ProcessReader:
@@ -123,20 +123,24 @@ class ProcessReader:
             self._are_tasks_labelled = False
         return label
 
-    def thread_ids(self, pid: int) -> tuple[int, ...]:
-        """The ids of the process' threads, its own among them, at most 65,536; raises a ``CollectorError`` kind."""
+    def has_threads(self, pid: int) -> bool:
+        """It has more tasks than its leader, which may have ended; raises a ``CollectorError`` kind."""
         try:
-            with os.scandir(f"{self._proc}/{pid}/task") as entries:
-                names = [entry.name for entry, _ in zip(entries, range(_MAX_THREADS), strict=False)]
+            return os.stat(f"{self._proc}/{pid}/task").st_nlink > SINGLE_THREAD_LINKS
         except OSError as error:
             raise from_os_error("proc/task", error) from error
-        return tuple(int(name) for name in names if name.isdecimal())
 
-    def read_mounts(self, pid: int) -> tuple[Mount, ...]:
-        """The process' mount table; raises a ``CollectorError`` kind."""
-        directory = open_process(self._proc, pid)
+    def read_mounts(self, key: ProcessKey, mnt_namespace: int) -> tuple[Mount, ...]:
+        """The mount table of a namespace, through a task that was seen in it.
+
+        Raises a ``CollectorError`` kind; ``Gone`` also when the task has left it, or is another one by now.
+        """
+        directory = open_process(self._proc, key.pid)
         try:
-            return read_mountinfo(directory)
+            mounts = read_mountinfo(directory)
+            if read_stat(directory).start_ticks != key.start_ticks or read_namespaces(directory).mnt != mnt_namespace:
+                raise Gone("proc/mountinfo", f"{key.pid} is not in that mount namespace any more")
+            return mounts
         finally:
             os.close(directory)
 

@@ -10,10 +10,11 @@ from agent.health import Code, Health, OutboxStatus, Reason, SinkStatus, Status
 from agent.measurements import ACT_TO_ALERT_BOUNDS, SWEEP_CPU_BOUNDS, Measured, Sweeps
 from agent.pipeline import DetectorCounts
 from agent.policy import ExceptionState
-from agent.snapshot import EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
+from agent.snapshot import EbpfReading, EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
 from collectors.connector.source import Counters as ConnectorCounters
 from collectors.containers.docker import SourceState, SourceStatus
 from collectors.containers.registry import RegistryCounters
+from collectors.ebpf.counters import Counters as EbpfCounters
 from collectors.mountwatch import Counters as MountWatchCounters
 
 NOW_NS = 1_763_700_000_000_000_000
@@ -39,6 +40,10 @@ def snapshot(**overrides: Any) -> Snapshot:
         },
         "connector": ConnectorCounters(
             forks=10, execs=9, overruns=1, malformed=1, failed=Counter({"gone": 4, "malformed": 2})
+        ),
+        "ebpf": EbpfReading(
+            {"forks": 8, "execs": 7, "notable_execs": 2, "lost": 3, "not_remembered": 4},
+            EbpfCounters(malformed=1, strangers=2, introduced=5, detached=1, failed=Counter({"gone": 6})),
         ),
         "observer": {"looks": 30, "told": 20, "gone_before_looked": 5, "not_remembered": 0},
         "mount_watch": MountWatchCounters(watched=3, told=7),

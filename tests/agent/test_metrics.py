@@ -13,6 +13,7 @@ from tests.agent import readings
 
 NOTHING: dict[str, Any] = {
     "connector": None,
+    "ebpf": None,
     "mount_watch": None,
     "docker": None,
     "outbox": None,
@@ -64,8 +65,14 @@ def test_an_agent_that_lacks_parts_is_scraped_all_the_same() -> None:
                 '{source="netlink",error="malformed"} 3',
                 '{source="netlink",error="reopened"} 0',
                 '{source="netlink",error="stranger"} 0',
+                '{source="ebpf",error="detached"} 1',
+                '{source="ebpf",error="gone"} 6',
+                '{source="ebpf",error="malformed"} 1',
+                '{source="ebpf",error="not_remembered"} 4',
+                '{source="ebpf",error="stranger"} 2',
             ],
         ),
+        ("hullwatch_sensor_overruns_total", ['{source="netlink"} 1', '{source="ebpf"} 3']),
         (
             "hullwatch_events_lost_total",
             ['{source="inbox",reason="queue_full"} 6', '{source="netlink",reason="overrun"} 12'],
@@ -104,6 +111,15 @@ def test_shows(name: str, expected: list[str]) -> None:
 def test_a_sink_that_never_had_anything_has_no_last_success() -> None:
     samples = list(collect(readings.snapshot(sinks=(readings.sink("new", last_success_ns=None),))))
     assert lines("hullwatch_sink_last_success_timestamp_seconds", samples) == []
+
+
+def test_shows_what_the_ebpf_programs_saw_in_the_kernel() -> None:
+    assert [each for each in lines("hullwatch_sensor_records_total") if "ebpf" in each] == [
+        '{source="ebpf",kind="forks"} 8',
+        '{source="ebpf",kind="execs"} 7',
+        '{source="ebpf",kind="notable_execs"} 2',
+        '{source="ebpf",kind="introduced"} 5',
+    ]
 
 
 def test_no_text_of_a_stranger_reaches_a_label() -> None:

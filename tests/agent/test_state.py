@@ -223,6 +223,39 @@ def test_restart_of_a_container_forgets_its_former_first_process() -> None:
     assert state.first_process(build.container_id()) == new_first
 
 
+def test_what_a_task_was_before_it_entered_is_becoming_also_when_it_is_told_later() -> None:
+    entered = replace(build.first_process(), observed_ns=NOW + 5)
+    state = state_of(ContainerSeen(NOW, build.container()), Seen(NOW + 5, entered))
+    on_its_way = replace(entered, confinement=build.host_confinement(), observed_ns=NOW + 4)
+    state.apply(Seen(NOW + 4, on_its_way))
+    assert state.member(on_its_way) is None
+    assert state.is_becoming(on_its_way)
+    assert isinstance(state.member(entered), Member)
+    assert not state.is_becoming(entered)
+
+
+def test_a_child_that_was_seen_before_its_parents_entry_was_is_a_member_all_the_same() -> None:
+    entered = replace(build.first_process(), observed_ns=NOW + 5)
+    child = replace(build.process(parent_pid=entered.key.pid), observed_ns=NOW + 4)
+    state = state_of(ContainerSeen(NOW, build.container()), Seen(NOW + 5, entered), Seen(NOW + 4, child))
+    assert isinstance(state.member(child), Member)
+
+
+def test_restarted_container_has_no_past_from_before_though_its_namespace_has_the_old_number() -> None:
+    """The kernel gives the inode of a namespace again; the new table was met half-built, and the old life lingers."""
+    state = with_container()
+    state.apply(Seen(NOW, build.process()))  # of the former life: whoever looks has not heard of its end
+    namespace = build.mnt_namespace()
+    new_first = replace(build.first_process(), key=ProcessKey(9000, 5))
+    state.apply(MountTable(NOW + 1, namespace, build.container_id(), new_first.key, build.mount_table()[:2]))
+    state.apply(MountTable(NOW + 2, namespace, build.container_id(), new_first.key, build.mount_table()))
+    state.apply(Exec(NOW + 2, new_first))
+    state.apply(ContainerSeen(NOW + 3, replace(build.container(), first_pid=9000, first_start_ticks=5)))
+    assert state.first_process(build.container_id()) == new_first
+    assert isinstance(state.mounts_before(namespace), Unknown)
+    assert isinstance(state.mounts_at_start(build.container_id()), Unknown)
+
+
 def test_container_is_kept_while_a_process_that_left_it_lives() -> None:
     state = with_container()
     escaped = moved(build.process(), HOST_CGROUP)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from detectors.base import Finding, Member, Severity
-from detectors.bpf_or_tracing_used import DETECTOR
-from tests.support import build, held
+from detectors.bpf_or_tracing_used import DETECTOR, TRACING
+from tests.support import build, calls, held
 
 
 def privileged(*names: bytes) -> Member:
@@ -38,3 +38,25 @@ def test_silent_when_a_process_counts_its_own_events() -> None:
 
 def test_blind_when_something_is_not_known() -> None:
     assert held.blind_cases(DETECTOR) == held.blind_answers()
+
+
+def test_fires_when_a_program_is_loaded() -> None:
+    finding = calls.one(DETECTOR, calls.call("bpf", arguments=(5, 0, 0, 0)))
+    assert (finding.message, finding.severity) == ("called bpf to load a program", Severity.HIGH)
+
+
+def test_fires_when_the_events_of_others_are_counted() -> None:
+    task = build.process(confinement=build.confinement(capabilities=build.capabilities(TRACING)))
+    everybody = (0, (1 << 64) - 1, 0, 0)
+    finding = calls.one(DETECTOR, calls.call("perf_event_open", process=task, arguments=everybody))
+    assert finding.message == "opened a perf event of others"
+
+
+def test_silent_when_it_works_on_what_it_has_or_on_itself() -> None:
+    assert calls.told(DETECTOR, calls.call("bpf", arguments=(2, 0, 0, 0))) == []
+    assert calls.told(DETECTOR, calls.call("perf_event_open")) == []
+    assert calls.told(DETECTOR, calls.call("bpf", error=1, arguments=(5, 0, 0, 0))) == []
+
+
+def test_blind_when_the_caller_is_not_known() -> None:
+    assert calls.blind(DETECTOR, calls.call("bpf")) == calls.NOT_KNOWN

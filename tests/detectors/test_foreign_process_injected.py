@@ -6,9 +6,9 @@ import pytest
 
 from collectors.events import Ptrace
 from collectors.facts import Process, Unknown
-from detectors.base import Blind, Finding, Member
+from detectors.base import Blind, Finding, Member, Severity
 from detectors.foreign_process_injected import DETECTOR
-from tests.support import build, held
+from tests.support import build, calls, held
 from tests.support.view import FakeView, run, seen, view_of
 
 TRACER = build.process(4242, name=b"gdb")
@@ -132,3 +132,24 @@ def test_blind_when_a_process_is_not_known(view: FakeView, blind: Blind) -> None
 
 def test_blind_when_what_it_holds_is_not_known() -> None:
     assert held.blind_cases(DETECTOR) == held.blind_answers()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "severity", "message"),
+    [
+        ("ptrace", 0, None, "took hold of a process of the host with ptrace"),
+        ("process_vm_writev", 0, None, "wrote into the memory of a process of the host"),
+        ("pidfd_getfd", 0, None, "took a descriptor from a process of the host"),
+        ("pidfd_getfd", 1, Severity.HIGH, "tried to take a descriptor from a process of the host"),
+    ],
+)
+def test_fires_when_a_call_reached_for_it(name: str, error: int, severity: Severity | None, message: str) -> None:
+    view = view_of(build.member(calls.ACTOR)).put_host(VICTIM)
+    (found,) = run(DETECTOR, calls.reached(name, error=error), view)
+    assert isinstance(found, Finding)
+    assert (found.message, found.severity) == (message, severity)
+
+
+def test_silent_when_it_was_only_signalled() -> None:
+    view = view_of(build.member(calls.ACTOR)).put_host(VICTIM)
+    assert run(DETECTOR, calls.reached("signal", signal=9), view) == []

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from collectors.events import Touch
 from collectors.facts import Unknown
 from detectors.base import Blind, Confidence, Finding, Severity
 from detectors.kernel_helper_replaced import DETECTOR
-from tests.support import build
+from tests.support import build, calls
 from tests.support.values import changed, met
 from tests.support.view import FakeView, run
 
@@ -90,3 +91,27 @@ def test_silent_when_nothing_new_is_run(event: object) -> None:
 
 def test_blind_when_the_value_cannot_be_read() -> None:
     assert run(DETECTOR, met("modprobe", Unknown("denied: kernel value")), node()) == [Blind("denied: kernel value")]
+
+
+@pytest.mark.parametrize(
+    ("path", "file_system", "severity"),
+    [
+        (b"/proc/sys/kernel/core_pattern", 0x9FA0, Severity.CRITICAL),
+        (b"/mnt/sys/kernel/uevent_helper", 0x62656572, Severity.CRITICAL),
+        (b"/mnt/register", 0x42494E4D, Severity.HIGH),
+    ],
+)
+def test_fires_when_a_container_opens_it_for_writing(path: bytes, file_system: int, severity: Severity) -> None:
+    event = calls.touched(Touch.KERNEL, path=path, file_system=file_system)
+    assert calls.one(DETECTOR, event).severity == severity
+
+
+def test_silent_when_another_file_is_opened() -> None:
+    assert (
+        calls.told(DETECTOR, calls.touched(Touch.KERNEL, path=b"/proc/sys/kernel/hostname", file_system=0x9FA0)) == []
+    )
+
+
+def test_blind_when_the_writer_is_not_known() -> None:
+    event = calls.touched(Touch.KERNEL, path=b"/proc/sys/kernel/modprobe")
+    assert calls.blind(DETECTOR, event) == calls.NOT_KNOWN

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from collectors.events import Touch
 from collectors.facts import Unknown
 from collectors.values import WATCHED
 from detectors.base import Blind, Confidence, Finding, Severity
 from detectors.kernel_helper_replaced import HELPERS
 from detectors.kernel_interface_written import DETECTOR, WALLS
-from tests.support import build
+from tests.support import build, calls
 from tests.support.values import changed, met
 from tests.support.view import FakeView, run
 
@@ -83,3 +84,40 @@ def test_silent_when_it_is_met_first_or_back_to_the_start() -> None:
 
 def test_blind_when_the_value_cannot_be_read() -> None:
     assert run(DETECTOR, met("lockdown", Unknown("denied: x")), FakeView()) == [Blind("denied: x")]
+
+
+PROC, SYSFS, TRACEFS = 0x9FA0, 0x62656572, 0x74726163
+
+
+@pytest.mark.parametrize(
+    ("path", "file_system", "severity"),
+    [
+        (b"/proc/sysrq-trigger", PROC, Severity.HIGH),
+        (b"/proc/sys/kernel/kptr_restrict", PROC, Severity.HIGH),
+        (b"/proc/sys/vm/max_map_count", PROC, Severity.LOW),
+        (b"/sys/kernel/tracing/kprobe_events", TRACEFS, Severity.HIGH),
+        (b"/sys/devices/pci0000:00/0000:00:01.0/config", SYSFS, Severity.HIGH),
+        (b"/sys/kernel/mm/ksm/run", SYSFS, Severity.MEDIUM),
+    ],
+)
+def test_fires_when_a_container_opens_it_for_writing(path: bytes, file_system: int, severity: Severity) -> None:
+    event = calls.touched(Touch.KERNEL, path=path, file_system=file_system)
+    assert calls.one(DETECTOR, event).severity == severity
+
+
+@pytest.mark.parametrize(
+    "path", [b"/proc/sys/net/ipv4/ip_forward", b"/proc/sys/kernel/hostname", b"/proc/sys/kernel/shmmax"]
+)
+def test_silent_when_the_value_is_its_own_namespaces(path: bytes) -> None:
+    assert calls.told(DETECTOR, calls.touched(Touch.KERNEL, path=path, file_system=PROC)) == []
+
+
+@pytest.mark.parametrize("path", [b"/proc/sys/kernel/core_pattern", b"/proc/pressure/cpu"])
+def test_silent_when_another_detector_judges_it_or_nothing_is_changed(path: bytes) -> None:
+    event = calls.touched(Touch.KERNEL, path=path, file_system=PROC)
+    assert calls.told(DETECTOR, event) == []
+
+
+def test_blind_when_the_writer_is_not_known() -> None:
+    event = calls.touched(Touch.KERNEL, path=b"/proc/sysrq-trigger", file_system=PROC)
+    assert calls.blind(DETECTOR, event) == calls.NOT_KNOWN

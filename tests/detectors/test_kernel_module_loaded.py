@@ -6,7 +6,7 @@ from collectors.events import KernelValue
 from collectors.facts import Unknown
 from detectors.base import Blind, Confidence, Finding, Severity
 from detectors.kernel_module_loaded import DETECTOR
-from tests.support import build
+from tests.support import build, calls
 from tests.support.values import changed, met
 from tests.support.view import FakeView, run
 
@@ -57,3 +57,27 @@ def test_silent_when_no_foreign_module_came(event: KernelValue) -> None:
 
 def test_blind_when_the_list_cannot_be_read() -> None:
     assert run(DETECTOR, met("foreign_modules", Unknown("denied: x")), node()) == [Blind("denied: x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "severity"),
+    [
+        ("init_module", 0, Severity.CRITICAL),
+        ("finit_module", 8, Severity.CRITICAL),
+        ("finit_module", 1, Severity.HIGH),
+        ("delete_module", 38, Severity.HIGH),
+    ],
+)
+def test_fires_when_a_container_calls_for_it(name: str, error: int, severity: Severity) -> None:
+    finding = calls.one(DETECTOR, calls.call(name, error=error))
+    assert (finding.severity, finding.container_id) == (severity, build.container_id())
+    assert finding.evidence == (("call", name), ("error", error))
+
+
+def test_silent_when_the_call_is_another_one_or_the_hosts() -> None:
+    assert calls.told(DETECTOR, calls.call("bpf")) == []
+    assert run(DETECTOR, calls.call("init_module"), FakeView().put_host(calls.ACTOR)) == []
+
+
+def test_blind_when_the_caller_is_not_known() -> None:
+    assert calls.blind(DETECTOR, calls.call("init_module")) == calls.NOT_KNOWN

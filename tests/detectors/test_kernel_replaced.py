@@ -6,7 +6,7 @@ from collectors.events import KernelValue
 from collectors.facts import Unknown
 from detectors.base import Blind, Confidence, Finding, Severity
 from detectors.kernel_replaced import DETECTOR
-from tests.support import build
+from tests.support import build, calls
 from tests.support.values import changed, met
 from tests.support.view import FakeView, run
 
@@ -49,3 +49,26 @@ def test_silent_when_none_was_loaded(event: KernelValue) -> None:
 
 def test_blind_when_the_value_cannot_be_read() -> None:
     assert run(DETECTOR, met("kexec_loaded", Unknown("denied: x")), FakeView()) == [Blind("denied: x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "severity", "message"),
+    [
+        ("kexec_load", 0, Severity.CRITICAL, "called to load another kernel"),
+        ("kexec_file_load", 1, Severity.HIGH, "was refused to load another kernel"),
+        ("reboot", 0, Severity.CRITICAL, "called to reboot the node"),
+        ("reboot", 22, Severity.MEDIUM, "was refused to reboot the node"),
+        ("reboot", 1, Severity.MEDIUM, "was refused to reboot the node"),
+    ],
+)
+def test_fires_when_a_container_calls_for_it(name: str, error: int, severity: Severity, message: str) -> None:
+    finding = calls.one(DETECTOR, calls.call(name, error=error))
+    assert (finding.severity, finding.message) == (severity, message)
+
+
+def test_silent_when_the_call_is_another_one() -> None:
+    assert calls.told(DETECTOR, calls.call("init_module")) == []
+
+
+def test_blind_when_the_caller_is_not_known() -> None:
+    assert calls.blind(DETECTOR, calls.call("reboot")) == calls.NOT_KNOWN

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.facts import Descriptor, DeviceRule
+from collectors.events import Touch
+from collectors.facts import Descriptor, DeviceRule, FileId
 from detectors.base import Finding, Severity
 from detectors.memory_device_used import DETECTOR
-from tests.support import build, held
+from tests.support import build, calls, held
 
 
 def test_fires_when_the_memory_is_held() -> None:
@@ -48,3 +49,33 @@ def test_silent_when_it_is_another_device_or_file() -> None:
 
 def test_blind_when_something_is_not_known() -> None:
     assert held.blind_cases(DETECTOR) == held.blind_answers()
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "severity"),
+    [
+        (0x101, 0, Severity.HIGH),
+        (0x101, 1, Severity.MEDIUM),
+        (0xAE8, 0, Severity.MEDIUM),
+    ],
+)
+def test_fires_when_a_node_is_made(device: int, error: int, severity: Severity) -> None:
+    finding = calls.one(DETECTOR, calls.call("mknodat", error=error, device=device, mode=0o020600))
+    assert finding.severity == severity
+
+
+def test_silent_when_the_node_is_harmless() -> None:
+    assert calls.told(DETECTOR, calls.call("mknodat", device=0x103, mode=0o020666)) == []
+
+
+def test_blind_when_the_maker_is_not_known() -> None:
+    assert calls.blind(DETECTOR, calls.call("mknodat", device=0x101, mode=0o020600)) == calls.NOT_KNOWN
+
+
+def test_fires_when_memory_is_opened() -> None:
+    event = calls.touched(Touch.DEVICE, file=FileId(0x101, 5), mode=0o020640)
+    assert calls.one(DETECTOR, event).message == "opened a node of what leads into the kernel: mem"
+
+
+def test_silent_when_another_device_is_opened() -> None:
+    assert calls.told(DETECTOR, calls.touched(Touch.DEVICE, file=FileId(0xAE5, 5), mode=0o020666)) == []

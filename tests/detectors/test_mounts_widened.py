@@ -88,6 +88,18 @@ def test_fires_when_something_was_mounted_after_the_start(mount: Mount, message:
     assert grades(gained(mount)) == [(message, severity)]
 
 
+def test_silent_when_the_runtime_has_yet_to_mask_and_to_freeze_what_it_mounted() -> None:
+    masked = build.declared(masked_paths=("/proc/acpi",), readonly_paths=("/proc/sys",), root_readonly=True)
+    view = node(build.container(declared=masked), late=True)
+    half = replace(table_event(build.mount_table()), is_building=True)
+    assert run(DETECTOR, replace(half, is_building=False), view)  # as the table of a container that runs, it is no good
+    assert run(DETECTOR, half, view) == []
+    disk = of(b"/mnt", b"ext4", build.HOST_DEVICE)
+    assert grades(run(DETECTOR, replace(half, mounts=(*half.mounts, disk)), view)) == [
+        ("mounted a disk of the host: ext4 at /mnt", Severity.CRITICAL)
+    ]
+
+
 def test_fires_when_the_agent_came_late_and_the_bundle_declares_no_such_mount() -> None:
     found = gained(of(b"/mnt", b"ext4", build.HOST_DEVICE), view=node(late=True))
     assert grades(found) == [("mounted a disk of the host: ext4 at /mnt", Severity.CRITICAL)]

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collectors.facts import Process
-from detectors.base import Finding, Member, Severity
+from collectors.events import Refused, Touch
+from collectors.facts import FileId, Process, Unknown
+from detectors.base import Blind, Finding, Member, Severity
 from detectors.namespace_entry_attempted import DETECTOR
-from tests.support import build, held
-from tests.support.view import run, seen, view_of
+from tests.support import build, calls, held
+from tests.support.view import FakeView, run, seen, view_of
 
 
 def on_host_network(task: Process) -> Member:
@@ -56,3 +57,49 @@ def test_silent_when_the_host_s_namespace_was_given() -> None:
 
 def test_blind_when_something_is_not_known() -> None:
     assert held.blind_cases(DETECTOR) == held.blind_answers()
+
+
+def test_fires_when_setns_was_refused() -> None:
+    task = build.process()
+    assert run(DETECTOR, Refused(build.NOW_NS, task, "setns", 1), view_of(build.member(task))) == [
+        Finding(
+            "was refused to enter a namespace",
+            build.container_id(),
+            task.key,
+            evidence=(("call", "setns"), ("error", 1)),
+            severity=Severity.MEDIUM,
+            inherited=True,
+        )
+    ]
+
+
+def test_silent_when_another_call_was_refused() -> None:
+    task = build.process()
+    assert run(DETECTOR, Refused(build.NOW_NS, task, "mount", 1), view_of(build.member(task))) == []
+
+
+def test_blind_when_who_was_refused_is_not_known() -> None:
+    task = build.process()
+    view = FakeView(members={task.key: Unknown("no container")})
+    assert run(DETECTOR, Refused(build.NOW_NS, task, "setns", 1), view) == [Blind("no container", task.key)]
+
+
+def test_fires_when_a_namespace_of_the_host_is_opened() -> None:
+    finding = calls.one(DETECTOR, calls.touched(Touch.NAMESPACE, file=FileId(4, build.HOST_MNT)))
+    assert (finding.message, finding.severity) == ("opened the mnt namespace of the host", Severity.HIGH)
+
+
+def test_fires_when_a_namespace_of_another_container_is_opened() -> None:
+    other = build.member(build.process(5000, 2), 2)
+    event = calls.touched(Touch.NAMESPACE, file=FileId(4, build.mnt_namespace(2)))
+    finding = calls.one(DETECTOR, event, view_of(build.member(calls.ACTOR), other))
+    assert finding.message == "opened the mnt namespace of another container"
+
+
+def test_silent_when_the_namespace_is_nobodys_or_its_containers() -> None:
+    assert calls.told(DETECTOR, calls.touched(Touch.NAMESPACE, file=FileId(4, 4026539999))) == []
+    assert calls.told(DETECTOR, calls.touched(Touch.NAMESPACE, file=FileId(4, build.mnt_namespace()))) == []
+
+
+def test_blind_when_who_opened_it_is_not_known() -> None:
+    assert calls.blind(DETECTOR, calls.touched(Touch.NAMESPACE)) == calls.NOT_KNOWN

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from collectors.events import Touch
 from collectors.facts import Unknown
 from detectors.base import Blind, Confidence, Finding, Severity
 from detectors.release_agent_written import DETECTOR
-from tests.support import build
+from tests.support import build, calls
 from tests.support.values import changed, met
 from tests.support.view import FakeView, run
 
@@ -73,3 +74,19 @@ def test_silent_when_nothing_is_set(event: object) -> None:
 
 def test_blind_when_the_value_cannot_be_read() -> None:
     assert run(DETECTOR, met("release_agent", Unknown("denied: x")), node()) == [Blind("denied: x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"), [("release_agent", Severity.CRITICAL), ("notify_on_release", Severity.HIGH)]
+)
+def test_fires_when_a_container_opens_it_for_writing(name: str, severity: Severity) -> None:
+    assert calls.one(DETECTOR, calls.touched(Touch.KERNEL, path=f"/mnt/{name}".encode())).severity == severity
+
+
+def test_silent_when_another_file_is_opened() -> None:
+    assert calls.told(DETECTOR, calls.touched(Touch.KERNEL, path=b"/mnt/cgroup.procs")) == []
+    assert calls.told(DETECTOR, calls.touched(Touch.READ, path=b"/mnt/release_agent")) == []
+
+
+def test_blind_when_the_writer_is_not_known() -> None:
+    assert calls.blind(DETECTOR, calls.touched(Touch.KERNEL, path=b"/mnt/release_agent")) == calls.NOT_KNOWN

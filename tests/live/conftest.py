@@ -17,12 +17,13 @@ from tests.support.running_agent import SETTLE_SECONDS, AgentError, RunningAgent
 from tests.support.stage import Stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/alert.schema.json"
-TIERS = ("poll", "netlink")
+ORDER = ("poll", "netlink", "ebpf")
+TIERS = ORDER[:2]
 
 
 def sees(tier: str, weakest: str) -> bool:
     """Whether a tier is at least the weakest one that an act needs."""
-    return TIERS.index(tier) >= TIERS.index(weakest)
+    return ORDER.index(tier) >= ORDER.index(weakest)
 
 
 @pytest.fixture(scope="session")

@@ -207,11 +207,14 @@ def write_config(path: Path, engine: Engine, tier: str) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def start(engine: Engine, tier: str, directory: Path) -> RunningAgent:
-    """An agent of this tier, ready. AgentError says why it is not; it runs no more then."""
+def start(engine: Engine, tier: str, directory: Path, *, through: Sequence[str] = ()) -> RunningAgent:
+    """An agent of this tier, ready, started by a command that executes its arguments (``through``).
+
+    AgentError says why it is not; it runs no more then.
+    """
     config = directory / f"{tier}.yaml"
     write_config(config, engine, tier)
-    agent = RunningAgent((find_command(), "run", "--config", str(config)), tier)
+    agent = RunningAgent((*through, find_command(), "run", "--config", str(config)), tier)
     try:
         agent.wait_until_ready()
     except AgentError:

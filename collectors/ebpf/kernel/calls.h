@@ -6,7 +6,7 @@
 #ifndef HULLWATCH_CALLS_H
 #define HULLWATCH_CALLS_H
 
-#include "processes.h"
+#include "connections.h"
 
 #define EPERM 1
 #define EACCES 13
@@ -41,18 +41,35 @@ static __always_inline int returned(__u32 number, long result)
 	__u32 *class = bpf_map_lookup_elem(&calls, &number);
 	if (!class || !*class)
 		return 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	if (*class >= CALL_ACTS) {
+		struct task_record *actor = find_task(task);
+		if (!may_be_contained(task, actor))
+			return 0;
+		if (*class == CALL_CONNECTS)
+			return result < 0 ? 0 : connected_by(actor, pack(number, result));
+		return *class < CALL_OPENS ? acted(actor, *class, pack(number, result)) :
+					     acted_on_file(actor, *class, pack(number, result));
+	}
 	struct room *room = get_room();
 	if (!room)
 		return 0;
 	count(COUNTER_CALLS);
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_record *known = meet(room, task);
 	if (!known)
 		return 0;
 	if (!known->session)
 		return runtime_returned(room, task, known, *class, pack(number, result));
+	if (*class == CALL_PIVOTS && result >= 0)
+		known->has_pivoted = 1;
 	if (tell_if_changed(room, task, known, pack(number, result)))
 		return 0;
+	if (*class == CALL_UNMOUNTS && result >= 0 && known->has_pivoted) { /* a sweep met the runtime at its work */
+		known->has_pivoted = 0;
+		count(COUNTER_NOTABLE_CHANGES);
+		tell(room, task, known, KIND_CHANGE, pack(number, result));
+		return 0;
+	}
 	if (known->session && *class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
 		count(COUNTER_NOTABLE_REFUSALS);
 		tell(room, task, known, KIND_REFUSED, pack(number, result));
@@ -76,6 +93,11 @@ int BPF_PROG(on_any_call, struct task_struct *registers, long result)
 		number = BPF_CORE_READ(x86, orig_ax);
 	else if (bpf_core_field_exists(arm64->syscallno))
 		number = BPF_CORE_READ(arm64, syscallno);
+	if (is_foreign_call(bpf_get_current_task_btf())) {
+		called_as_foreign(number);
+		__u32 *native = bpf_map_lookup_elem(&foreign_calls, &number);
+		number = native && *native ? *native - 1 : MAX_CALLS;
+	}
 	return returned(number, result);
 }
 

@@ -32,6 +32,24 @@ static __always_inline struct upid *own_number(struct task_struct *task)
 			       level * bpf_core_type_size(struct upid));
 }
 
+/*
+ * Which combination of cgroups a task is in. The address of its css_set alone would not do: a task that is moved leaves
+ * an empty set behind, which is freed, and may be given the same address for the set where it ends up.
+ */
+static __always_inline __u64 fingerprint(struct css_set *set)
+{
+	__u64 states[MAX_CONTROLLERS] = {};
+	__u64 mixed = (__u64)set;
+	__u32 size = bpf_core_field_size(set->subsys);
+	if (size > sizeof(states))
+		size = sizeof(states);
+	bpf_probe_read_kernel(states, size, (void *)set + bpf_core_field_offset(set->subsys));
+#pragma unroll
+	for (int i = 0; i < MAX_CONTROLLERS; i++)
+		mixed = mixed * 0x9E3779B97F4A7C15ULL + states[i];
+	return mixed * 0x9E3779B97F4A7C15ULL + (__u64)BPF_CORE_READ(set, dfl_cgrp);
+}
+
 /* Plain loads where the verifier knows the type; a helper for each of them would cost ten times as much. */
 static __noinline void read_vector(struct vector *to, struct task_struct *task)
 {
@@ -66,7 +84,7 @@ static __noinline void read_vector(struct vector *to, struct task_struct *task)
 	bpf_core_read(to->capabilities, sizeof(to->capabilities), &cred->cap_inheritable);
 	to->seccomp_mode = task->seccomp.mode;
 	to->seccomp_filters = task->seccomp.filter_count.counter;
-	to->css_set = (__u64)BPF_CORE_READ(task, cgroups);
+	to->css_set = fingerprint(BPF_CORE_READ(task, cgroups));
 }
 
 static __always_inline int is_same(const struct vector *a, const struct vector *b)

@@ -32,6 +32,7 @@ enum { BPF_F_NO_PREALLOC = 1 };
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
 #define PF_EXITING 0x00000004 /* include/linux/sched.h */
@@ -116,6 +117,15 @@ struct qstr {
 
 struct super_block {
 	unsigned int s_dev;
+	unsigned long s_magic;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
 };
 
 struct inode {
@@ -123,7 +133,11 @@ struct inode {
 	kuid_t i_uid;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	unsigned int i_rdev;
 	unsigned int i_nlink;
+	unsigned int i_generation;
+	void *i_private;
+	struct hlist_head i_dentry; /* the names of it that are in memory */
 	long long i_ctime_sec; /* 6.11 and later */
 	unsigned int i_ctime_nsec;
 };
@@ -145,6 +159,14 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	union {
+		struct hlist_node d_alias; /* in its inode's list */
+	} d_u;
+};
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 
 struct vfsmount {
@@ -155,6 +177,7 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 	int mnt_id;
 };
 
@@ -164,8 +187,19 @@ struct path {
 };
 
 struct file {
+	unsigned int f_mode;
+	void *private_data;
 	struct path f_path;
 	struct inode *f_inode;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct fs_struct {
@@ -184,6 +218,12 @@ struct mm_struct {
 
 struct kernfs_node {
 	unsigned long long id;
+	const char *name;
+	struct kernfs_node *__parent; /* 6.15 and later */
+};
+
+struct kernfs_node___old { /* to 6.14 */
+	struct kernfs_node *parent;
 };
 
 struct cgroup_root {
@@ -200,7 +240,10 @@ struct cgrp_cset_link {
 	struct list_head cgrp_link;
 };
 
+#define MAX_CONTROLLERS 16 /* 12 to 14 in the kernels so far */
 struct css_set {
+	void *subsys[MAX_CONTROLLERS];
+	struct cgroup *dfl_cgrp;
 	struct list_head cgrp_links;
 };
 
@@ -225,12 +268,16 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
+	__u32 self_exec_id; /* how often it has run a program; 64 bits since 5.7, of which these are the lower */
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	unsigned long long start_boottime;
 	const struct cred *real_cred;
 	char comm[16];
 	struct fs_struct *fs;
+	struct files_struct *files;
+	struct list_head ptraced;
+	struct list_head ptrace_entry;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct seccomp seccomp;
@@ -239,12 +286,34 @@ struct task_struct {
 
 struct linux_binprm;
 
+/* When a system call returns, its arguments are still in the registers, which no other thread can write. */
 struct pt_regs___x86 {
+	unsigned long r10;
+	unsigned long r8;
+	unsigned long dx;
+	unsigned long si;
+	unsigned long di;
+	unsigned long cx;
+	unsigned long bx;
 	unsigned long orig_ax;
 };
 
+struct thread_info___x86 {
+	__u32 status;
+};
+
+struct task_struct___x86 {
+	struct thread_info___x86 thread_info;
+};
+
 struct pt_regs___arm64 {
+	__u64 regs[31];
+	__u64 orig_x0; /* the result is in regs[0] */
 	int syscallno;
+};
+
+struct kernel_siginfo {
+	int si_code;
 };
 
 /* kernel/trace/trace.h: what a syscall's exit tracepoint shows */

@@ -9,6 +9,7 @@
 #define MAX_FILES 16384
 #define RING_BYTES (4 * 1024 * 1024)
 #define MAX_CALLS 512
+#define MAX_CGROUP_SETS 8192
 
 /* What is remembered of each task, by thread id; `start_ns` tells whether it still is that task. */
 struct task_record {
@@ -55,9 +56,20 @@ struct {
 	__uint(max_entries, RING_BYTES);
 } ring SEC(".maps");
 
+/* How many tasks live that bear the mark of a session. User space takes an entry away when it forgets the session. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_TASKS);
+	__type(key, __u32);
+	__type(value, __u64);
+} sessions SEC(".maps");
+
 struct settings {
 	__u32 host_generation;
 	__u32 is_full_stream; /* every exec of a container task, for who asks */
+	__u32 naming; /* the number of the pass that names cgroups */
+	__u32 _unused;
 };
 
 struct {
@@ -73,6 +85,7 @@ enum call_class {
 	CALL_TELLS_REFUSAL = 2, /* and tell when it was refused */
 	CALL_PIVOTS = 3, /* as 2; a runtime does it once on its way in */
 	CALL_UNMOUNTS = 4, /* as 2; after the above, the container's mounts are what they will be */
+	/* from 16 on `enum act_class` of techniques.h */
 };
 
 struct {
@@ -94,6 +107,7 @@ enum counter {
 	COUNTER_NOTABLE_EXITS,
 	COUNTER_LOST, /* no room in the ring */
 	COUNTER_NOT_REMEMBERED, /* no room in `tasks` */
+	COUNTER_NOTABLE_ACTS,
 	COUNTERS,
 };
 
@@ -127,6 +141,26 @@ struct {
 	__type(value, struct room);
 } iterator_room SEC(".maps");
 
+/* The same for the iterator that names cgroups, and what it has been at in which pass: sets of cgroups. */
+struct cgroup_room {
+	struct cgroup_row row;
+	char spill[NAME_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cgroup_room);
+} cgroup_room SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_CGROUP_SETS);
+	__type(key, __u64);
+	__type(value, __u32);
+} named_sets SEC(".maps");
+
 static __always_inline void count(__u32 which)
 {
 	__u64 *value = bpf_map_lookup_elem(&counters, &which);
@@ -151,6 +185,27 @@ static __always_inline struct task_record *find_task(struct task_struct *task)
 	__u32 tid = task->pid;
 	struct task_record *found = bpf_map_lookup_elem(&tasks, &tid);
 	return found && found->start_ns == task->start_boottime ? found : 0;
+}
+
+/* One more task bears the mark of a session. */
+static __always_inline void joined(__u32 session)
+{
+	__u64 one = 1, *living = bpf_map_lookup_elem(&sessions, &session);
+	if (!living && bpf_map_update_elem(&sessions, &session, &one, BPF_NOEXIST) == 0)
+		return;
+	living = bpf_map_lookup_elem(&sessions, &session);
+	if (living)
+		__sync_fetch_and_add(living, 1);
+}
+
+/* One less; returns whether it was the last. Two that end at once may both be told so, which user space takes as one. */
+static __always_inline int departed(__u32 session)
+{
+	__u64 *living = bpf_map_lookup_elem(&sessions, &session);
+	if (!living)
+		return 0;
+	__sync_fetch_and_add(living, -1);
+	return *(volatile __u64 *)living == 0;
 }
 
 /* Remember a task as `record` says, which is copied; null when there is no room. */

@@ -26,7 +26,13 @@ int judge(struct verdict *verdict)
 	if (!known || known->start_ns != verdict->start_ns)
 		return 1;
 	known->scope = verdict->scope;
-	known->session = verdict->session;
+	if (known->session != verdict->session) {
+		if (known->session)
+			departed(known->session);
+		if (verdict->session)
+			joined(verdict->session);
+		known->session = verdict->session;
+	}
 	known->judged_mnt = verdict->mnt;
 	known->judged_pid = verdict->pid;
 	known->judged_css_set = verdict->css_set;

@@ -48,8 +48,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 	count(COUNTER_EXECS);
 	if (old_tid != task->pid) { /* a thread executed: it has taken the place of the process' leader */
 		__u32 old = old_tid;
-		struct task_record *moved = bpf_map_lookup_elem(&tasks, &old);
+		struct task_record *moved = bpf_map_lookup_elem(&tasks, &old), *leader = find_task(task);
 		if (moved) {
+			if (leader && leader->session)
+				departed(leader->session);
 			room->task = *moved;
 			remember(task, &room->task);
 			bpf_map_delete_elem(&tasks, &old);
@@ -103,17 +105,28 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	room->task = *known;
 	room->task.is_told = 0;
 	struct task_record *born = remember(child, &room->task);
-	if (born && born->session)
+	if (born && born->session) {
+		joined(born->session);
 		tell_if_changed(room, child, born, pack(CAUSE_FORK, 0));
+	}
 	return 0;
 }
 
-static __always_inline void tell_exit(struct room *room, struct task_struct *task, __u32 tid, __u64 start_ns)
+/* What user space was told of has ended, or the last of a session, whether it was told of it or not. */
+static __noinline void forget(struct room *room, struct task_struct *task, struct task_record *known, __u32 tid)
 {
 	struct header *header = &room->record.header;
+	__u32 session = known->session;
+	__u64 start_ns = known->start_ns;
+	int is_last = session && departed(session), is_told = known->is_told;
+	bpf_map_delete_elem(&tasks, &tid);
+	if (!is_told && !is_last)
+		return;
 	count(COUNTER_NOTABLE_EXITS);
 	__builtin_memset(header, 0, sizeof(*header));
 	header->kind = KIND_EXIT;
+	header->flags = is_last ? FLAG_LAST : 0;
+	header->session = session;
 	header->boot_ns = bpf_ktime_get_boot_ns();
 	header->start_ns = start_ns;
 	header->leader_start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
@@ -133,18 +146,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (known && known->session)
 		tell_if_changed(room, task, known, pack(CAUSE_EXIT, 0));
 	__u32 tid = task->pid, tgid = task->tgid;
-	if (tid != tgid && known) {
-		if (known->is_told)
-			tell_exit(room, task, tid, task->start_boottime);
-		bpf_map_delete_elem(&tasks, &tid);
-	}
+	if (tid != tgid && known)
+		forget(room, task, known, tid);
 	if (BPF_CORE_READ(task, signal, live.counter) == 0) { /* the last thread of the process, whoever it is */
 		struct task_record *leader = bpf_map_lookup_elem(&tasks, &tgid);
-		if (leader) {
-			if (leader->is_told)
-				tell_exit(room, task, tgid, leader->start_ns);
-			bpf_map_delete_elem(&tasks, &tgid);
-		}
+		if (leader)
+			forget(room, task, leader, tgid);
 	}
 	return 0;
 }

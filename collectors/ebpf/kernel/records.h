@@ -18,12 +18,18 @@ enum kind {
 	KIND_REFUSED = 4, /* a watched system call failed */
 	KIND_EXIT = 5,
 	KIND_CGROUP = 6, /* a cgroup was made */
+	KIND_ACT = 7, /* `techniques.h` */
 };
 
 enum cause { /* of a change, where no system call is the cause */
 	CAUSE_EXEC = -1,
 	CAUSE_FORK = -2,
 	CAUSE_EXIT = -3,
+	CAUSE_SIGNAL = -4, /* of an act, as the following */
+	CAUSE_FOREIGN_CALL = -5, /* a system call of another architecture */
+	CAUSE_CHANGE = -6, /* of an inode */
+	CAUSE_CONNECTION = -7, /* over TCP */
+	CAUSE_IO_URING = -8,
 };
 
 enum flag {
@@ -32,6 +38,7 @@ enum flag {
 	FLAG_PARENT_IS_KERNEL = 4,
 	FLAG_CANDIDATE = 8, /* nobody has judged yet whether it is in a container */
 	FLAG_TOLD = 16, /* user space has heard of it before */
+	FLAG_LAST = 32, /* of an exit: nobody who bears its session's mark is left */
 };
 
 struct header {
@@ -61,7 +68,7 @@ struct vector {
 	__u64 capabilities[5]; /* inheritable permitted effective bounding ambient */
 	__u32 seccomp_mode;
 	__u32 seccomp_filters;
-	__u64 css_set; /* an address, never shown: every combination of cgroups has one */
+	__u64 css_set; /* never shown: a fingerprint of the combination of cgroups */
 };
 #define VECTOR_WORDS (sizeof(struct vector) / 8)
 
@@ -110,6 +117,14 @@ struct cgroup_record {
 	struct header header;
 	struct cgroup_id cgroup;
 	char path[PATH_BYTES];
+};
+
+/* A row of the iterator that names the cgroups of living tasks. */
+struct cgroup_row {
+	struct cgroup_id cgroup;
+	__u32 path_size;
+	__u32 _unused;
+	char path[PATH_BYTES]; /* its components, the last first, each with its NUL */
 };
 
 #endif

@@ -20,31 +20,59 @@ def test_what_comes_in_from_outside_begins_a_session_of_the_same_scope() -> None
     assert not is_new_container
 
 
-def test_the_root_of_a_session_lingers_until_a_sweep_finds_no_mark() -> None:
+def test_the_root_of_a_session_is_told_when_the_session_is_over() -> None:
     memberships = Memberships()
     session, _ = memberships.enter(ROOT, "a", None)
-    memberships.begin_sweep()
-    assert memberships.must_linger(ROOT)
-    assert memberships.release({session.number}) == ()
-    assert memberships.release(set()) == (ROOT,)
+    assert memberships.ended(ROOT) is session
+    assert memberships.session(session.number) is session
+    assert memberships.forget(session.number) == ROOT
     assert memberships.session(session.number) is None
+    assert memberships.forget(session.number) is None
+    assert memberships.ended(ROOT) is None
 
 
-def test_others_do_not_linger() -> None:
+def test_a_root_that_lives_is_not_told() -> None:
+    memberships = Memberships()
+    session, _ = memberships.enter(ROOT, "a", None)
+    assert memberships.forget(session.number) is None
+
+
+def test_others_are_no_roots() -> None:
     memberships = Memberships()
     memberships.enter(ROOT, "a", None)
     memberships.enter(CHILD, "a", ROOT)
-    assert not memberships.must_linger(CHILD)
-    assert not memberships.must_linger(OTHER)
+    assert memberships.ended(CHILD) is None
+    assert memberships.ended(OTHER) is None
 
 
-def test_a_session_that_began_during_a_sweep_is_not_released_by_it() -> None:
+def test_a_container_whose_sessions_are_over_is_new_when_it_comes_again() -> None:
     memberships = Memberships()
-    memberships.begin_sweep()
+    first, _ = memberships.enter(ROOT, "a", None)
+    second, _ = memberships.enter(OTHER, "a", None)
+    memberships.forget(first.number)
+    assert memberships.enter(CHILD, "a", OTHER) == (second, False)
+    memberships.forget(second.number)
+    again, is_new_container = memberships.enter(ProcessKey(40, 9), "a", None)
+    assert is_new_container
+    assert again.scope != first.scope
+
+
+def test_a_task_is_no_longer_of_a_session_that_is_over() -> None:
+    memberships = Memberships()
     session, _ = memberships.enter(ROOT, "a", None)
-    assert memberships.must_linger(ROOT)
-    assert memberships.release(set()) == ()
-    assert memberships.session(session.number) is session
+    memberships.enter(CHILD, "a", ROOT)
+    memberships.forget(session.number)
+    again, _ = memberships.enter(CHILD, "a", ROOT)
+    assert again is not session
+
+
+def test_a_sweep_names_the_sessions_that_it_did_not_see() -> None:
+    memberships = Memberships()
+    seen, _ = memberships.enter(ROOT, "a", None)
+    lost, _ = memberships.enter(OTHER, "b", None)
+    memberships.begin_sweep()
+    memberships.enter(ProcessKey(30, 4), "c", None)  # while the sweep is under way
+    assert memberships.unseen({seen.number}) == (lost.number,)
 
 
 def test_a_mark_is_known_again() -> None:

@@ -20,6 +20,7 @@ from collectors.ebpf.records import (
     Program,
     TaskRecord,
     decode,
+    decode_cgroup_rows,
     split_rows,
 )
 from collectors.errors import Malformed
@@ -75,6 +76,28 @@ def test_parses_an_exit() -> None:
 def test_parses_a_new_cgroup() -> None:
     data = header_bytes(KIND_CGROUP, 584) + struct.pack("<QII", 400, 8, 0) + b"/docker/abc".ljust(512, b"\0")
     assert decode(data) == CgroupRecord(records.decode_header(data), CgroupKey(8, 400), b"/docker/abc")
+
+
+def cgroup_row(hierarchy: int, number: int, components: bytes, path_size: int | None = None) -> bytes:
+    size = len(components) if path_size is None else path_size
+    return struct.pack("<QIIII512s", number, hierarchy, 0, size, 0, components)
+
+
+def test_parses_names_of_cgroups() -> None:
+    rows = cgroup_row(8, 400, b"abc\0docker\0") + cgroup_row(0, 1, b"")
+    assert list(decode_cgroup_rows(rows)) == [(CgroupKey(8, 400), b"/docker/abc"), (CgroupKey(0, 1), b"/")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(cgroup_row(8, 400, b"abc\0")[:-1], id="half-a-row"),
+        pytest.param(cgroup_row(8, 400, b"abc\0", path_size=513), id="path-too-long"),
+    ],
+)
+def test_refuses_names_of_cgroups_that_the_programs_do_not_send(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        list(decode_cgroup_rows(data))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,11 @@ from agent.assembly import assemble
 from agent.config_schema import Config
 from collectors.ebpf import sensor
 from collectors.ebpf.calls import CALLS
-from collectors.ebpf.sensor import COUNTERS, EbpfSource
+from collectors.ebpf.connections import Connections
+from collectors.ebpf.counters import COUNTERS
+from collectors.ebpf.deeds import Watching
+from collectors.ebpf.object_watch import ObjectWatch
+from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Unsupported
 from collectors.events import Event
 
@@ -22,6 +27,10 @@ def source(object_path: Path) -> EbpfSource:
         collectors.host,
         ring_bytes=1 << 20,
         request_sweep=lambda: None,
+        watching=Watching(
+            ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
+            Connections(collectors.observer, collectors.host, collectors.roots, events.append),
+        ),
         object_path=object_path,
     )
 

@@ -89,7 +89,7 @@ def test_parses_a_thread_with_its_process(tmp_path: Path) -> None:
     process = subject.read(42, tid=43)
     assert (process.key, process.thread_of) == (ProcessKey(43, 6000), ProcessKey(42, 5000))
     assert subject.read(42, tid=42).thread_of is None
-    assert sorted(subject.thread_ids(42)) == [42, 43]
+    assert subject.has_threads(42)
     with pytest.raises(Gone):
         subject.read(42, tid=44)
 
@@ -104,8 +104,16 @@ def test_parses_equal_parts_to_shared_values(tmp_path: Path) -> None:
 
 
 def test_parses_mounts(tmp_path: Path) -> None:
-    (mount,) = reader(build_tree(tmp_path, {"42": process_tree(42)})).read_mounts(42)
+    subject = reader(build_tree(tmp_path, {"42": process_tree(42)}))
+    seen = subject.read(42)
+    namespace = seen.confinement.namespaces.mnt
+    assert isinstance(namespace, int)
+    (mount,) = subject.read_mounts(seen.key, namespace)
     assert (mount.mnt_id, mount.point) == (22, b"/")
+    with pytest.raises(Gone):
+        subject.read_mounts(seen.key, namespace + 1)  # it has gone elsewhere: these would be another's mounts
+    with pytest.raises(Gone):
+        subject.read_mounts(ProcessKey(42, seen.key.start_ticks + 1), namespace)
 
 
 def test_parses_a_real_process_and_its_descriptors() -> None:
@@ -144,7 +152,7 @@ def test_parses_a_real_thread() -> None:
         process = subject.read(os.getpid(), tid=ids[0])
         assert process.key.pid == ids[0]
         assert process.thread_of == subject.read(os.getpid()).key
-        assert ids[0] in subject.thread_ids(os.getpid())
+        assert subject.has_threads(os.getpid())
     finally:
         done.set()
         thread.join()

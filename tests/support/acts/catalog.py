@@ -1,6 +1,18 @@
 """The one list of escapes that the live tests really perform."""
 
-from tests.support.acts import cgroups, executions, exposures, kernel_helpers, mounts, namespaces, privileges, roots
+from tests.support.acts import (
+    calls,
+    cgroups,
+    connections,
+    executions,
+    exposures,
+    files,
+    kernel_helpers,
+    mounts,
+    namespaces,
+    privileges,
+    roots,
+)
 from tests.support.stage import Act
 
 ACTS: tuple[Act, ...] = (
@@ -12,4 +24,7 @@ ACTS: tuple[Act, ...] = (
     *privileges.ACTS,
     *executions.ACTS,
     *exposures.ACTS,
+    *calls.ACTS,
+    *files.ACTS,
+    *connections.ACTS,
 )

@@ -176,12 +176,13 @@ def _departed(stage: Stage, mode: str, wait_seconds: float) -> Iterator[Outcome]
     script = f'sleep {wait_seconds}; exec {TOOLS}/leave {mode} "$1" /host-cgroups /bin/sleep "$2"'
     with stage.victim() as victim, stage.capable(HOST_PID, *HOST_CGROUPS) as container:
         stage.engine.execute(container, "sh", "-c", script, "sh", str(victim.pid), seconds, options=("-d",))
+        leaver = wait_for_process(seconds, first="sh")  # it leaves, and has the children that run the program
         pid = wait_for_process(seconds, first="/bin/sleep")
         try:
             require(container.id not in "".join(cgroups(pid).values()), f"still in the container: {cgroups(pid)}")
             for kind in ("mnt", "net", "ipc", "uts", "pid", "user"):
                 require(shares_namespace(pid, kind), f"it has not got the host's {kind} namespace")
-            yield Outcome(container.id, (pid,))
+            yield Outcome(container.id, (pid, leaver))
         finally:
             # It is in no cgroup of the container any more, so nobody else ends it.
             for left in find_processes(seconds):

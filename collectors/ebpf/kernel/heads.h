@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Several members of a kernel's structure in one read. A helper call for each of them is most of what looking at an open
+ * file costs; those that are near the structure's start are copied at once. Where the running kernel has a member is known
+ * when the program is loaded, so the verifier drops the branch that is not taken.
+ */
+#ifndef HULLWATCH_HEADS_H
+#define HULLWATCH_HEADS_H
+
+#include "kernel.h"
+
+#define HEAD_BYTES 96
+
+struct head {
+	__u64 words[HEAD_BYTES / 8];
+};
+
+#define READ_HEAD(head, pointer) bpf_probe_read_kernel((head)->words, HEAD_BYTES, pointer)
+
+#define FROM_HEAD(head, pointer, structure, member)                                                                    \
+	(bpf_core_field_offset(structure, member) + sizeof(((structure *)0)->member) <= HEAD_BYTES ?                   \
+		 *(typeof(((structure *)0)->member) *)((char *)(head)->words +                                         \
+						       bpf_core_field_offset(structure, member)) :                     \
+		 BPF_CORE_READ(pointer, member))
+
+#endif

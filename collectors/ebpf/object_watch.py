@@ -1,0 +1,114 @@
+"""Keeps the kernel's table of watched objects in step with the host's files.
+
+Each object is opened and handed to a program that notes what the kernel itself calls it (``kernel/watched.h``). Its
+place in our own list is the number that comes back with an event. A file that was replaced (another inode under the
+same path) is noticed at the next ``look``; every ``EXPAND_SECONDS`` all patterns are expanded and all is noted anew.
+
+Concurrency: ``look`` belongs to the sweep's thread; ``objects`` is asked by the sensor's. The lists they share are only
+ever appended to, or replaced whole. Bounded: objects, and names in a directory.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable
+
+from collectors.ebpf.libbpf import BpfObject
+from collectors.errors import CollectorError
+from collectors.events import Watched
+from collectors.watched_objects import MAX_OBJECTS, Pattern, Watch, expand, opened
+
+EXPAND_SECONDS = 30
+_REQUEST = struct.Struct("<4Q")
+_ROOT = 16  # WATCH_ROOT
+_Identity = tuple[int, int, int]
+
+
+class ObjectWatch:
+    """See the module's docstring. ``host_mnt`` is the host's mount namespace, 0 where it is not known."""
+
+    def __init__(self, patterns: Iterable[Pattern], root: str, host_mnt: int, *, clock_ns: Callable[[], int]) -> None:
+        self.counts = {"objects": 0, "missing": 0, "beyond_limit": 0}
+        self._patterns = tuple(patterns)
+        self._root = root
+        self._host_mnt = host_mnt
+        self._clock_ns = clock_ns
+        self._expanded_ns: int | None = None
+        self._known: dict[str, _Identity] = {}
+        self._wanted: dict[str, tuple[Watch, tuple[Watched, ...]]] = {}
+        self._index_of: dict[_Identity, int] = {}
+        self._objects: list[tuple[Watched, ...]] = [()]  # 0 is none
+        self._flags: list[Watch] = [Watch(0)]
+
+    def objects(self, index: int) -> tuple[Watched, ...]:
+        """What the object of a number is, of each kind that it is; empty for a number that was never given."""
+        return self._objects[index] if index < len(self._objects) else ()
+
+    def look(self, programs: BpfObject) -> None:
+        """Note what is new or was replaced since the last look."""
+        now_ns = self._clock_ns()
+        is_due = self._expanded_ns is None or now_ns - self._expanded_ns >= EXPAND_SECONDS * 1_000_000_000
+        if is_due:
+            self._expanded_ns = now_ns
+            self._note(programs, "/", 0, _ROOT)
+            self._wanted = self._expand()
+            self._known.clear()
+        for path, (watch, objects) in self._wanted.items():
+            self._look_at(programs, path, watch, objects)
+        if is_due:
+            self.counts["objects"] = len(self._known)
+            self.counts["missing"] = len(self._wanted) - len(self._known)
+
+    def _expand(self) -> dict[str, tuple[Watch, tuple[Watched, ...]]]:
+        """Every path that the patterns name now, with all that it is."""
+        wanted: dict[str, tuple[Watch, tuple[Watched, ...]]] = {}
+        for pattern in self._patterns:
+            for each in expand(self._root, pattern):
+                watch, objects = wanted.get(each.path, (Watch(0), ()))
+                if not objects and len(wanted) >= MAX_OBJECTS:
+                    self.counts["beyond_limit"] += 1
+                    continue
+                wanted[each.path] = (watch | pattern.watch, (*objects, each))
+        return wanted
+
+    def _look_at(self, programs: BpfObject, path: str, watch: Watch, objects: tuple[Watched, ...]) -> None:
+        """Note an object if it is another file than it was."""
+        try:
+            shown = os.stat(f"{self._root}{path}", follow_symlinks=False)
+        except OSError:
+            self._known.pop(path, None)
+            return
+        seen = (shown.st_dev, shown.st_ino, shown.st_ctime_ns if os.path.islink(f"{self._root}{path}") else 0)
+        if self._known.get(path) == seen:
+            return
+        try:
+            with opened(self._root, path) as fd:
+                real = os.fstat(fd)
+                index = self._index((real.st_dev, real.st_ino, 0), watch, objects)
+                self._hand_over(programs, fd, index, self._flags[index])
+        except CollectorError:
+            return
+        self._known[path] = seen
+
+    def _index(self, identity: _Identity, watch: Watch, objects: tuple[Watched, ...]) -> int:
+        """The number of a file; under two paths it is one object, and all that both of them are."""
+        index = self._index_of.get(identity)
+        if index is None:
+            index = self._index_of[identity] = len(self._objects)
+            self._objects.append(objects)
+            self._flags.append(watch)
+        else:
+            self._objects[index] = tuple(dict.fromkeys((*self._objects[index], *objects)))
+            self._flags[index] |= watch
+        return index
+
+    def _note(self, programs: BpfObject, path: str, index: int, flags: int) -> None:
+        try:
+            with opened(self._root, path) as fd:
+                self._hand_over(programs, fd, index, flags)
+        except CollectorError:
+            return
+
+    def _hand_over(self, programs: BpfObject, fd: int, index: int, flags: int) -> None:
+        programs.run("watch", _REQUEST.pack(fd, index, flags, self._host_mnt))

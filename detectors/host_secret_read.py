@@ -1,0 +1,123 @@
+"""A container process reads a secret that is the host's, or another pod's.
+
+Password hashes, private keys, kubeconfigs and tokens make their reader somebody else: root on the node, the kubelet, an
+administrator of the cluster, another workload. A mounted directory of the host is enough, or another process'
+environment in /proc.
+
+*Fires on:* a container process opened one of the watched secrets of the host for reading
+(``collectors.watched_objects``), judged by what the kernel calls the file, through whatever path; a token or secret
+volume of a pod that is not its own; or the environment of a process outside its container.
+"""
+
+from __future__ import annotations
+
+from collectors.events import FileTouched, ProcessReached, Touch, WatchKind
+from collectors.facts import Container, Unknown
+from detectors.base import (
+    Blind,
+    Detector,
+    Family,
+    Finding,
+    Found,
+    NodeView,
+    Severity,
+    Technique,
+    Tier,
+    actor,
+    may_reach,
+)
+
+_READS = frozenset({Touch.READ, Touch.WRITTEN})
+ENVIRON = "environ"
+
+
+def check(event: FileTouched | ProcessReached, view: NodeView) -> Found:
+    """A watched secret, or another's environment."""
+    if isinstance(event, ProcessReached):
+        if event.call == ENVIRON:
+            yield from _environment(event, view)
+        return
+    secrets = [each for each in event.watched if each.kind is WatchKind.SECRET]
+    if event.touch not in _READS or not secrets:
+        return
+    member = actor(event.process, view)
+    if member is None or isinstance(member, Blind):
+        if member is not None:
+            yield member
+        return
+    own = _pod_uid(member.container)
+    foreign = tuple(sorted(each.path for each in secrets if not each.pod_uid or each.pod_uid != own))
+    if foreign:
+        yield Finding(
+            f"opened a secret of the host: {foreign[0]}",
+            member.container.id,
+            event.process.key,
+            evidence=(("host_path", foreign), ("path", event.path)),
+            identity=(member.container.id, *foreign),
+            inherited=True,
+        )
+
+
+def _environment(event: ProcessReached, view: NodeView) -> Found:
+    reader = actor(event.process, view)
+    if reader is None or isinstance(reader, Blind):
+        if reader is not None:
+            yield reader
+        return
+    target = view.process_by_pid(event.target_pid)
+    victim = view.member(target) if target is not None else None
+    if target is None or isinstance(victim, Unknown):
+        yield Blind(victim.why if isinstance(victim, Unknown) else "gone: whose environment it is", event.process.key)
+        return
+    if view.is_becoming(target) or (victim is not None and may_reach(reader, victim, view)):
+        return
+    whose = "of the host" if victim is None else "of another container"
+    yield Finding(
+        f"opened the environment of a process {whose}",
+        reader.container.id,
+        event.process.key,
+        evidence=(("target_pid", target.key.pid), ("target_name", target.name)),
+        inherited=True,
+    )
+
+
+def _pod_uid(container: Container) -> str | None:
+    return container.pod.uid if container.pod is not None else container.pod_uid
+
+
+DETECTOR = Detector(
+    id="HW-220",
+    name="host_secret_read",
+    family=Family.TECHNIQUE,
+    severity=Severity.HIGH,
+    techniques=(
+        Technique("T1552.001", "Credentials In Files", "TA0006", "Credential Access"),
+        Technique("T1003.008", "/etc/passwd and /etc/shadow", "TA0006", "Credential Access"),
+        Technique("T1528", "Steal Application Access Token", "TA0006", "Credential Access"),
+    ),
+    wants=(FileTouched, ProcessReached),
+    check=check,
+    weakest=Tier.EBPF,
+    summary="A container process opened a secret of the host, of another pod, or of a process outside.",
+    benign=(
+        "A pod that reads its own service-account token and its own secret volumes: silent.",
+        "/etc/shadow and keys of the container's own image: other inodes, silent.",
+        "Backup, scanners and compliance pods that read all of the host by design: told; make an exception.",
+        "A monitoring pod that reads the environment of processes of the host (some APM agents do): told.",
+    ),
+    misses=(
+        "Tiers below ebpf do not see an open that is over before they look.",
+        "A secret that is mapped, or that came as an open descriptor.",
+        "Secrets in places that are not on the list: add them with watched_objects in the configuration.",
+        "What io_uring opens without a descriptor.",
+    ),
+    advice=(
+        "Take the secret for stolen: change the password, roll the key, revoke the token, and look for its use.",
+        "Mount less of the host into the workload.",
+    ),
+    references=(
+        "https://attack.mitre.org/techniques/T1552/001/",
+        "https://kubernetes.io/docs/concepts/security/service-accounts/",
+        "https://man7.org/linux/man-pages/man5/shadow.5.html",
+    ),
+)

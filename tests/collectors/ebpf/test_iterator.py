@@ -1,0 +1,132 @@
+"""The sweep by the task iterator: of whom it reads the descriptors, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from collectors.ebpf.counters import Counters
+from collectors.ebpf.iterator import EbpfSweep
+from collectors.ebpf.membership import Memberships
+from collectors.ebpf.records import KIND_ROW, ROW_BYTES, TaskRecord
+from collectors.ebpf.sensor import EbpfSource
+from collectors.events import Event
+from collectors.facts import Process, ProcessKey
+from collectors.observer import Observer, Tracked
+from tests.support.ebpf_records import task_bytes
+
+LEADER, THREAD = 70, 71
+FULL_EVERY = 4
+
+
+class Decided:
+    """No session is ever made here."""
+
+    def __init__(self) -> None:
+        self.memberships = Memberships()
+
+    def begin_sweep(self) -> None:
+        """Nothing is marked."""
+
+
+class Rows:
+    """A source whose rows a test writes."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, bytes] = {}
+        self.decisions = Decided()
+        self.counters = Counters()
+
+    def put(self, tid: int, ran_ns: int, tgid: int = LEADER) -> None:
+        row = task_bytes(KIND_ROW, ran_ns=ran_ns, tid=tid, tgid=tgid, session=1, start_ns=5)
+        self.rows[tid] = row[:ROW_BYTES]
+
+    def read_tasks(self) -> bytes:
+        return b"".join(self.rows.values())
+
+    def tell_losses(self) -> None:
+        """Nothing is lost."""
+
+    def attach_lost(self) -> None:
+        """Every program is attached."""
+
+    def drain(self) -> None:
+        """The ring is empty."""
+
+    def learn(self, record: TaskRecord, process: Process) -> None:
+        """Nothing to compare."""
+
+
+class Looks:
+    """An observer that knows the leader as a container's, and remembers which looks were at descriptors."""
+
+    def __init__(self) -> None:
+        self.looks: list[tuple[int, int | None, bool]] = []
+        self._tracked = Tracked(ProcessKey(LEADER, 0), cast("Process", object()), "c", 1)
+
+    def observe_after(
+        self, catch_up: Callable[[], None], pid: int, *, tid: int | None = None, descriptors: bool = False
+    ) -> Tracked:
+        catch_up()
+        self.looks.append((pid, tid, descriptors))
+        return self._tracked
+
+    @property
+    def at_descriptors(self) -> int:
+        return sum(descriptors for _, _, descriptors in self.looks)
+
+    def tracked(self, pid: int) -> Tracked | None:
+        return self._tracked if pid == LEADER else None
+
+    def tracked_pids(self) -> tuple[int, ...]:
+        return (LEADER,)
+
+
+def sweep_of(source: Rows, looks: Looks) -> EbpfSweep:
+    events: list[Event] = []
+    return EbpfSweep(
+        cast("EbpfSource", source),
+        cast("Observer", looks),
+        events.append,
+        proc="/proc",
+        clock_ns=lambda: 1,
+        cpu_ns=lambda: 0,
+        full_every=FULL_EVERY,
+    )
+
+
+def passes(sweep: EbpfSweep, looks: Looks) -> int:
+    """As many passes as give everybody a turn; how many looks at descriptors there were."""
+    before = looks.at_descriptors
+    for _ in range(FULL_EVERY):
+        sweep.run()
+    return looks.at_descriptors - before
+
+
+def test_reads_the_descriptors_of_who_was_passed_one_before_it_was_met() -> None:
+    source, looks = Rows(), Looks()
+    source.put(LEADER, ran_ns=1000)  # it has run, and from now on sleeps
+    assert passes(sweep_of(source, looks), looks) == 1
+
+
+def test_reads_the_descriptors_of_who_ran_since_and_of_nobody_else() -> None:
+    source, looks = Rows(), Looks()
+    source.put(LEADER, ran_ns=1000)
+    sweep = sweep_of(source, looks)
+    passes(sweep, looks)
+    assert passes(sweep, looks) == 0
+    source.put(LEADER, ran_ns=1001)
+    assert passes(sweep, looks) == 1
+    assert passes(sweep, looks) == 0
+
+
+def test_reads_the_descriptors_of_a_process_whose_thread_ran_though_its_leader_slept() -> None:
+    source, looks = Rows(), Looks()
+    source.put(LEADER, ran_ns=1000)
+    source.put(THREAD, ran_ns=500)
+    sweep = sweep_of(source, looks)
+    passes(sweep, looks)
+    passes(sweep, looks)
+    assert passes(sweep, looks) == 0
+    source.put(THREAD, ran_ns=501)
+    assert passes(sweep, looks) == 1

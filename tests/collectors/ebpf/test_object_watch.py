@@ -1,0 +1,104 @@
+import struct
+from pathlib import Path
+from typing import cast
+
+from collectors.ebpf.libbpf import BpfObject
+from collectors.ebpf.object_watch import EXPAND_SECONDS, ObjectWatch
+from collectors.events import Watched, WatchKind
+from collectors.watched_objects import Pattern, Watch
+
+SHADOW = Pattern("/etc/shadow", WatchKind.SECRET, Watch.READ)
+ACCOUNTS = Pattern("/etc/shadow", WatchKind.PERSISTENCE, Watch.WRITE)
+JOBS = Pattern("/etc/cron.d", WatchKind.PERSISTENCE, Watch.WRITE | Watch.ENTRIES)
+
+
+class Programs:
+    """What was handed over to the kernel: (file, index, flags)."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, int, int]] = []
+
+    def run(self, name: str, context: bytes) -> int:
+        """Takes the place of ``BpfObject.run``."""
+        assert name == "watch"
+        fd, index, flags, _ = struct.unpack("<4Q", context)
+        if index:
+            self.noted.append((Path(f"/proc/self/fd/{fd}").resolve().name, index, flags))
+        return 0
+
+
+class Clock:
+    """Nanoseconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def look(watch: ObjectWatch) -> list[tuple[str, int, int]]:
+    programs = Programs()
+    watch.look(cast("BpfObject", programs))
+    return programs.noted
+
+
+def made(tmp_path: Path, *patterns: Pattern, clock: Clock | None = None) -> ObjectWatch:
+    (tmp_path / "etc/cron.d").mkdir(parents=True)
+    (tmp_path / "etc/shadow").write_text("")
+    return ObjectWatch(patterns, str(tmp_path), 0, clock_ns=clock or Clock())
+
+
+def test_hands_over_each_object_once_and_counts_what_is_missing(tmp_path: Path) -> None:
+    watch = made(tmp_path, SHADOW, JOBS, Pattern("/etc/none", WatchKind.SECRET, Watch.READ))
+    assert look(watch) == [("shadow", 1, 1), ("cron.d", 2, 6)]
+    assert look(watch) == []
+    assert watch.counts == {"objects": 2, "missing": 1, "beyond_limit": 0}
+
+
+def test_one_file_of_two_kinds_is_one_object(tmp_path: Path) -> None:
+    watch = made(tmp_path, SHADOW, ACCOUNTS)
+    assert look(watch) == [("shadow", 1, 3)]
+    assert watch.objects(1) == (
+        Watched("/etc/shadow", WatchKind.SECRET),
+        Watched("/etc/shadow", WatchKind.PERSISTENCE),
+    )
+
+
+def test_two_paths_to_one_file_are_one_object(tmp_path: Path) -> None:
+    watch = made(tmp_path, SHADOW, Pattern("/link", WatchKind.PERSISTENCE, Watch.WRITE))
+    (tmp_path / "link").symlink_to("etc/shadow")
+    assert look(watch) == [("shadow", 1, 1), ("shadow", 1, 3)]
+
+
+def test_a_file_that_was_replaced_is_handed_over_at_the_next_look(tmp_path: Path) -> None:
+    watch = made(tmp_path, SHADOW)
+    look(watch)
+    (tmp_path / "fresh").write_text("")
+    (tmp_path / "fresh").rename(tmp_path / "etc/shadow")
+    ((name, index, _),) = look(watch)
+    assert (name, watch.objects(index)[0].path) == ("shadow", "/etc/shadow")
+
+
+def test_a_file_that_comes_later_is_handed_over(tmp_path: Path) -> None:
+    watch = made(tmp_path, Pattern("/etc/ld.so.preload", WatchKind.PERSISTENCE, Watch.WRITE))
+    assert look(watch) == []
+    (tmp_path / "etc/ld.so.preload").write_text("")
+    assert look(watch) == [("ld.so.preload", 1, 2)]
+
+
+def test_patterns_are_expanded_again_after_a_while(tmp_path: Path) -> None:
+    clock = Clock()
+    watch = made(tmp_path, Pattern("/etc/*.key", WatchKind.SECRET, Watch.READ), clock=clock)
+    (tmp_path / "etc/a.key").write_text("")
+    assert [name for name, _, _ in look(watch)] == ["a.key"]
+    (tmp_path / "etc/b.key").write_text("")
+    assert look(watch) == []
+    clock.now_ns = EXPAND_SECONDS * 1_000_000_000
+    assert [name for name, _, _ in look(watch)] == ["a.key", "b.key"]
+
+
+def test_a_number_that_was_never_given_is_nothing() -> None:
+    watch = ObjectWatch((), "/", 0, clock_ns=Clock())
+    assert watch.objects(0) == ()
+    assert watch.objects(99) == ()
