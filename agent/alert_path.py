@@ -8,7 +8,7 @@ alert no wait.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.limits import AlertLimits, Overflow, summary
 from agent.outbox import Outbox
@@ -21,7 +21,10 @@ LONGEST_WAIT_SECONDS = 0.005
 
 
 class AlertPath:
-    """``redactor`` and ``limits`` are ``None`` where they are off; ``next_sequence`` numbers the summaries."""
+    """``redactor`` and ``limits`` are ``None`` where they are off; ``next_sequence`` numbers the summaries.
+
+    ``committed`` hears of what is in the outbox; it must not wait for anybody.
+    """
 
     def __init__(
         self,
@@ -29,11 +32,13 @@ class AlertPath:
         redactor: Redactor | None,
         limits: AlertLimits | None,
         next_sequence: Callable[[], int],
+        committed: Callable[[Sequence[StoredAlert]], None] = lambda _: None,
     ) -> None:
         self._outbox = outbox
         self._redactor = redactor
         self._limits = limits
         self._next_sequence = next_sequence
+        self._committed = committed
         self._collected: list[StoredAlert] = []
         self._since = 0.0
 
@@ -62,6 +67,7 @@ class AlertPath:
     def flush(self) -> None:
         """Commit what was collected."""
         self._outbox.append(self._collected)
+        self._committed(self._collected)
         self._collected = []
 
     def finish(self) -> None:

@@ -16,6 +16,7 @@ class Query:
     min_severity: int | None = None
     rule: str | None = None
     container: str | None = None  # the beginning of its id
+    before: int | None = None  # sequences below this one
 
     def covers(self, alert: StoredAlert) -> bool:
         """The alert is one of those that are wanted."""
@@ -25,4 +26,5 @@ class Query:
             and (self.min_severity is None or alert.severity >= self.min_severity)
             and (self.rule is None or alert.rule_id == self.rule)
             and (self.container is None or (alert.container_id or "").startswith(self.container))
+            and (self.before is None or alert.sequence < self.before)
         )

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from agent import metrics_schema
+from agent import control_schema, metrics_schema
 from agent.config_reference import WORKLOAD_CONDITIONS, Step, fields_at, wanted_at
 from agent.config_schema import Config, ExceptionConfig
 from agent.errors import ConfigError
@@ -226,6 +226,8 @@ def _refuse_contradictions(config: Config, source: _Source, known_rules: Collect
         raise source.error(("output", "sinks", *path), problem)
     for path, problem in metrics_schema.refusals(config.metrics):
         raise source.error(("metrics", *path), problem)
+    for path, problem in control_schema.refusals(config.control):
+        raise source.error(("control", *path), problem)
 
 
 def _refuse_rules(config: Config, source: _Source, known_rules: Collection[str]) -> None:

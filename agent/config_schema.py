@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from agent.config_section import FORMAT, AbsolutePath, FormatName, Glob, Section, SeverityName
+from agent.control_schema import ControlConfig
 from agent.kubernetes_schema import KubernetesApiConfig
 from agent.metrics_schema import MetricsConfig
 from agent.output_schema import AnySinkConfig
@@ -273,6 +274,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     state: StateConfig = StateConfig()
     output: OutputConfig = OutputConfig()
     metrics: MetricsConfig = MetricsConfig()
+    control: ControlConfig = ControlConfig()
     roots: RootsConfig = RootsConfig()
     limits: LimitsConfig = LimitsConfig()
     hardening: HardeningConfig = HardeningConfig()

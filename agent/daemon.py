@@ -22,6 +22,7 @@ from agent.assembly import Collectors, assemble, new_state, operators_rules, tel
 from agent.capture.tap import Taps
 from agent.config import load_config
 from agent.config_schema import Config
+from agent.control.running import Control
 from agent.errors import ConfigError
 from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
@@ -73,9 +74,8 @@ class Agent:
         choice = self._sources.choose()
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
-        builder = AlertBuilder(
-            read_host_facts(Path(collectors.roots.host), os.environ), __version__, way_out.first_sequence
-        )
+        host = read_host_facts(Path(collectors.roots.host), os.environ)
+        builder = AlertBuilder(host, __version__, way_out.first_sequence)
         pipeline = Pipeline(
             state,
             self._enabled(self._config),
@@ -100,12 +100,23 @@ class Agent:
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
+        control = Control(state, pipeline.incidents)
+        control.open(
+            self._config,
+            self._config_path,
+            telemetry,
+            way_out.history,
+            node=host.name,
+            reason=choice.reason,
+            detectors=len(pipeline.counts),
+            watch_over=self._sources.watch_over,
+        )
         self._give_up_rights(choice, collectors)
-        way_out.start(builder)
+        way_out.start(builder, control.committed)
         tell_containers(collectors, self._inbox.put)
         self._sources.start()
         try:
-            return self._loop(pipeline, way_out, choice, collectors, telemetry)
+            return self._loop(pipeline, way_out, choice, collectors, telemetry, control)
         finally:
             self._sources.stop()
             way_out.stop(max(LEAST_DELIVER_SECONDS, self._deliver_until - time.monotonic()))
@@ -118,6 +129,7 @@ class Agent:
         choice: SensorChoice,
         collectors: Collectors,
         telemetry: Telemetry,
+        control: Control,
     ) -> int:
         deadline: float | None = None
         while True:
@@ -139,9 +151,12 @@ class Agent:
             event = self._inbox.take(IDLE_SECONDS)
             if event is None:
                 continue
-            for alert in pipeline.feed(event):
-                way_out.take(alert)
-                telemetry.raised(alert)
+            with control.lock:
+                seen = control.before(event)
+                for alert in pipeline.feed(event):
+                    way_out.take(alert)
+                    telemetry.raised(alert)
+                control.after(event, seen)
             self.taps.note(event)
             if isinstance(event, SweepDone):
                 way_out.swept(event.at_ns)
@@ -174,6 +189,7 @@ class Agent:
             collectors.roots.proc,
             drop_capabilities=hardening.drop_capabilities,
             filter_calls=hardening.syscall_filter,
+            keep=frozenset({"CAP_CHOWN"} if self._config.control.group is not None else ()),  # of the control socket
         )
         self._log.info("rights", kept=rights.kept, dropped=len(rights.dropped), refused_calls=rights.refused_calls)
         for trouble in rights.trouble:
@@ -242,6 +258,7 @@ def _needs_restart(old: Config, new: Config) -> list[str]:
         "state",
         "output",
         "metrics",
+        "control",
         "roots",
         "limits",
         "hardening",

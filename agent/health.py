@@ -54,6 +54,7 @@ class Code(StrEnum):
     SINK_FAILING = "sink_failing"
     SINK_DROPPING = "sink_dropping"
     ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
+    CONTROL_UNAVAILABLE = "control_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class Vitals:
     outbox: OutboxStatus | None
     sinks: tuple[SinkStatus, ...]
     ages: Mapping[tuple[Code, str], float]
+    is_control_missing: bool = False
 
 
 class Growth:
@@ -199,6 +201,8 @@ def _sensing(vitals: Vitals) -> Iterator[Reason]:
         yield Reason(Code.KUBERNETES_API_FAILING, Status.DEGRADED, detail)
     if vitals.is_endpoint_missing:
         yield Reason(Code.ENDPOINT_UNAVAILABLE, Status.DEGRADED, "the metrics endpoint cannot listen: see the log")
+    if vitals.is_control_missing:
+        yield Reason(Code.CONTROL_UNAVAILABLE, Status.DEGRADED, "the control socket cannot be made: see the log")
 
 
 _WORDS: Mapping[Code, str] = {

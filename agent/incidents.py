@@ -212,6 +212,14 @@ class Incidents:
         changes, self._overdue = self._overdue, []
         return tuple(changes)
 
+    def current(self) -> tuple[Incident, ...]:
+        """The open incidents that were told, each with the exposures of its container."""
+        return tuple(self._whole(each) for each in self._open.values() if each.is_told)
+
+    def exposures(self) -> dict[str, tuple[Chapter, ...]]:
+        """What was told of how each container was given a way out."""
+        return {container_id: tuple(given.values()) for container_id, given in self._exposures.items()}
+
     def _container(self, container_id: str | None, subject: ProcessKey) -> str | None:
         """The container of a finding: its own, else that for which the same process was named before."""
         if container_id is None:

@@ -230,13 +230,14 @@ class OutboxFile:
             rows = self._reader.execute(
                 f"SELECT {COLUMNS} FROM alerts WHERE at_ns >= ? AND at_ns < ? AND severity >= ?"  # noqa: S608
                 " AND (?4 IS NULL OR rule_id = ?4) AND (?5 IS NULL OR substr(container_id, 1, length(?5)) = ?5)"
-                " ORDER BY sequence DESC LIMIT ?6",
+                " AND sequence < ?6 ORDER BY sequence DESC LIMIT ?7",
                 (
                     -MAX_SEQUENCE if wanted.since_ns is None else wanted.since_ns,
                     MAX_SEQUENCE if wanted.until_ns is None else wanted.until_ns,
                     0 if wanted.min_severity is None else wanted.min_severity,
                     wanted.rule,
                     wanted.container,
+                    MAX_SEQUENCE if wanted.before is None else wanted.before,
                     limit,
                 ),
             )

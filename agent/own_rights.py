@@ -58,8 +58,13 @@ class Rights:
     trouble: tuple[str, ...]
 
 
-def give_up(tier: Tier, proc: str, *, drop_capabilities: bool, filter_calls: bool) -> Rights:
-    """Give up what this sensor does without. Never raises: an agent with too many rights is better than none."""
+def give_up(
+    tier: Tier, proc: str, *, drop_capabilities: bool, filter_calls: bool, keep: frozenset[str] = frozenset()
+) -> Rights:
+    """Give up what this sensor does without, but for ``keep``.
+
+    Never raises: an agent with too many rights is better than none.
+    """
     trouble: list[str] = []
     if threading.active_count() > 1:
         trouble.append("threads that run already keep what they have")
@@ -67,7 +72,7 @@ def give_up(tier: Tier, proc: str, *, drop_capabilities: bool, filter_calls: boo
     kept = permitted
     libc = ctypes.CDLL(None, use_errno=True)
     if drop_capabilities:
-        kept = permitted & mask(READING | OF_SENSOR[tier])
+        kept = permitted & mask(READING | OF_SENSOR[tier] | keep)
         _drop(libc, kept, bounding=bool(permitted & _SETPCAP), trouble=trouble)
     refused = 0
     # Without it an unprivileged process may have no filter (seccomp(2)).

@@ -257,6 +257,25 @@ class NodeState:
             "mount_namespaces": len(self._mounts),
         }
 
+    # The state as a whole: what is handed to who asks the agent, and taken up there -------------------------------
+
+    def remembered(self) -> tuple[tuple[Record, ...], tuple[ContainerState, ...], tuple[MountState, ...]]:
+        """Everything that is held, by reference: for the owner's thread, or under its lock."""
+        return tuple(self._records.values()), tuple(self._containers.values()), tuple(self._mounts.values())
+
+    def take_up(
+        self, records: Iterable[Record], containers: Iterable[ContainerState], mounts: Iterable[MountState]
+    ) -> None:
+        """Begin with what another state remembered; of an empty state only."""
+        for each in containers:
+            self._containers[each.container.id] = each
+            self._cgroups.update(dict.fromkeys(each.container.cgroup_paths, each.container.id))
+        self._mounts.update((each.event.mnt_namespace, each) for each in mounts)
+        for record in records:
+            self._records[record.process.key.pid] = record
+            if (state := self._containers.get(record.container_id or "")) is not None:
+                state.live[record.process.key] = None
+
     # Processes ---------------------------------------------------------------------------------------------------
 
     def _record(self, process: Process) -> Record | None:

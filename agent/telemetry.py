@@ -76,6 +76,7 @@ class Telemetry:
         self._started = self._turned = time.monotonic()
         self._swept: float | None = None
         self._is_stopping = False
+        self._has_control: Callable[[], bool] = lambda: True
         self._way_out_lock = threading.Lock()
         self._way_out_seen: tuple[OutboxStatus | None, tuple[SinkStatus, ...]] = (None, ())
         self._way_out_at = -FRESH_SECONDS
@@ -110,6 +111,10 @@ class Telemetry:
     def stopping(self) -> None:
         """The agent was told to end: it is ready no more."""
         self._is_stopping = True
+
+    def watch_control(self, is_listening: Callable[[], bool]) -> None:
+        """There is to be a control socket; whether it is there counts for health."""
+        self._has_control = is_listening
 
     # What any thread may ask -------------------------------------------------------------------------------------
 
@@ -194,6 +199,7 @@ class Telemetry:
                 docker_trouble=self._docker_trouble(),
                 pods_trouble=self._pods_trouble(),
                 is_endpoint_missing=is_late,
+                is_control_missing=uptime > ENDPOINT_GRACE_SECONDS and not self._has_control(),
                 outbox=outbox,
                 sinks=sinks,
                 ages=self._growth.ages(now),

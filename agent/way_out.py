@@ -6,7 +6,7 @@ Owned by the main thread; delivery has the threads (``agent.delivery``).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -17,11 +17,12 @@ from agent.delivery import Delivery
 from agent.formats.instant import timestamp
 from agent.heartbeat import Heartbeat
 from agent.limits import AlertLimits
-from agent.outbox import Outbox
+from agent.outbox import Outbox, Query
 from agent.redaction import Redactor
 from agent.report import Alert, AlertBuilder
 from agent.sinks.catalog import open_sinks
 from agent.sinks.file import FileSink
+from agent.stored_alert import StoredAlert
 from collectors.events import AgentTrouble, Event, TroubleKind
 
 SINK_AWAY_NS = 30 * 1_000_000_000
@@ -63,14 +64,19 @@ class WayOut:
         """How many alerts the rate limit has replaced by a summary."""
         return self._path.held_back if self._path is not None else 0
 
-    def start(self, builder: AlertBuilder) -> None:
-        """Begin to deliver; what was left by the run before goes first."""
+    def history(self, wanted: Query, limit: int) -> list[StoredAlert]:
+        """The newest alerts that are wanted, newest first; from any thread. Raises ``OutboxFileError``."""
+        return self._outbox.query(wanted, limit)
+
+    def start(self, builder: AlertBuilder, committed: Callable[[Sequence[StoredAlert]], None] = lambda _: None) -> None:
+        """Begin to deliver; what was left by the run before goes first. ``committed`` as of ``AlertPath``."""
         rate = self._rate_limit
         self._path = AlertPath(
             self._outbox,
             Redactor(self._redaction) if self._redaction.enabled else None,
             AlertLimits(burst=rate.burst, per_minute=rate.per_minute) if rate.enabled else None,
             builder.next_sequence,
+            committed,
         )
         self.note_troubles()
         now_ns = time.time_ns()

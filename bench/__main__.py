@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench import ebpf, latency, memory, outbox, process_events, running_agent, sinks, sweep, watch_start
+from bench import commands, ebpf, latency, memory, outbox, process_events, running_agent, sinks, sweep, watch_start
 
-for benchmark in (sweep, process_events, running_agent, latency, memory, ebpf, outbox, sinks, watch_start):
+MODULES = (sweep, process_events, running_agent, latency, memory, ebpf, outbox, sinks, commands, watch_start)
+
+for benchmark in MODULES:
     benchmark.main()

@@ -123,14 +123,16 @@ def undeclared(mounts: tuple[Mount, ...], declared: Declared) -> tuple[Mount, ..
     anything may be. A destination whose path leads through symbolic links of the image (``/var/run``, ``/lib``) stands
     elsewhere in the table: it explains one row with the same last component.
     """
-    allowed = Counter(_point(each.destination) for each in declared.mounts)
-    for point in (*_RUNTIME_POINTS, *map(_point, (*declared.masked_paths, *declared.readonly_paths))):
+    allowed = Counter(declared_point(each.destination) for each in declared.mounts)
+    for point in (*_RUNTIME_POINTS, *map(declared_point, (*declared.masked_paths, *declared.readonly_paths))):
         allowed[point] = max(allowed[point], 1)
     points = {each.point for each in mounts}
     displaced = Counter(
-        _last(_point(each.destination)) for each in declared.mounts if _point(each.destination) not in points
+        _last(declared_point(each.destination))
+        for each in declared.mounts
+        if declared_point(each.destination) not in points
     )
-    recursive = {_point(each.destination) for each in declared.mounts if "rbind" in each.options}
+    recursive = {declared_point(each.destination) for each in declared.mounts if "rbind" in each.options}
     frozen = b"/sys/fs/cgroup" in declared_read_only(declared)
     found: list[Mount] = []
     for mount in mounts:
@@ -147,8 +149,8 @@ def undeclared(mounts: tuple[Mount, ...], declared: Declared) -> tuple[Mount, ..
 
 def declared_read_only(declared: Declared) -> frozenset[bytes]:
     """The points that the bundle wants read-only."""
-    points = {_point(each.destination) for each in declared.mounts if "ro" in each.options}
-    points.update(map(_point, declared.readonly_paths))
+    points = {declared_point(each.destination) for each in declared.mounts if "ro" in each.options}
+    points.update(map(declared_point, declared.readonly_paths))
     if declared.root_readonly:
         points.add(b"/")
     return frozenset(points)
@@ -157,7 +159,7 @@ def declared_read_only(declared: Declared) -> frozenset[bytes]:
 def is_declared_shared(point: bytes, declared: Declared) -> bool:
     """The bundle declares a bidirectional mount at ``point`` or above it."""
     return any(
-        is_within(point, _point(each.destination)) and not _SHARED_OPTIONS.isdisjoint(each.options)
+        is_within(point, declared_point(each.destination)) and not _SHARED_OPTIONS.isdisjoint(each.options)
         for each in declared.mounts
     )
 
@@ -185,7 +187,7 @@ def _is_below(path: bytes, ancestor: bytes) -> bool:
     return path != ancestor and is_within(path, ancestor)
 
 
-def _point(path: str) -> bytes:
+def declared_point(path: str) -> bytes:
     """A path of the bundle as the kernel prints a mount point."""
     parts = [part for part in path.encode("utf-8", "surrogateescape").split(b"/") if part not in {b"", b"."}]
     return b"/" + b"/".join(parts)

@@ -1,9 +1,9 @@
 """The command line, ``hullwatch``: one file a command, each imported only when it is the one that runs.
 
 Conventions of every command: data goes to stdout, messages to stderr. Exit status 0 is done or clean, 1 findings (or a
-failed proof), 2 wrong usage, a wrong configuration or no permission. ``-o table|json|yaml`` chooses the form of the
-data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that goes away
-(``hullwatch ps | head -1``) ends a command quietly, with the status of SIGPIPE.
+failed proof), 2 wrong usage, a wrong configuration or no permission, 3 to 5 no agent to ask. ``-o`` chooses the form of
+the data. Nothing that a container can name reaches a terminal unescaped: see ``agent.cli.output``. A reader that goes
+away (``hullwatch ps | head -1``, a closed terminal) ends a command quietly, with the status of SIGPIPE.
 
 Guarded by ``tests/agent/cli/test_main.py``: the table below says what each command's own help says.
 """
@@ -31,22 +31,58 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "run": Entry("agent.cli.run:run", "Watch this node: the agent."),
     "scan": Entry("agent.cli.scan:scan", "Look at this node once, and say what got out or could."),
+    "status": Entry(
+        "agent.cli.status:status", "Say how the running agent does: sensor, losses, containers, incidents, sinks, cost."
+    ),
+    "alerts": Entry("agent.cli.alerts:alerts", "List the alerts of the running agent, the newest last."),
+    "incidents": Entry(
+        "agent.cli.incidents:incidents",
+        "List the incidents: findings of one container that make a story. With an ID, tell it from its beginning.",
+    ),
+    "events": Entry(
+        "agent.cli.events:events",
+        "Show what containers do, as it happens: programs, exits, changed namespaces and credentials, mounts.",
+    ),
+    "containers": Entry(
+        "agent.cli.containers:containers", "List the containers that the running agent watches, and how each stands."
+    ),
     "ps": Entry("agent.cli.ps:ps", "List the processes of containers, and what each shares with the host."),
+    "top": Entry("agent.cli.top:top", "Watch the containers of this node by risk: a live screen."),
+    "tree": Entry("agent.cli.tree:tree", "Draw who started whom, and where confinement became wider or narrower."),
     "inspect": Entry("agent.cli.inspect:inspect", "Set what confines a container or process beside what was declared."),
+    "diff": Entry("agent.cli.diff:diff", "Show where a container is not as it was declared, or not as another one."),
+    "mounts": Entry(
+        "agent.cli.mounts:mounts",
+        "Tell a container's mounts apart: declared, the runtime's, later; and what leads to the host.",
+    ),
+    "sockets": Entry(
+        "agent.cli.sockets:sockets",
+        "List the sockets that govern containers or the host, and which containers reach or hold them.",
+    ),
     "ways-out": Entry(
         "agent.cli.ways_out:ways_out", "Rank the ways out of a container: by which fact, which steps, seen by what."
     ),
     "rules": Entry("agent.cli.rules:rules", "List what hullwatch detects."),
-    "explain": Entry("agent.cli.explain:explain", "Say what a rule means, and what to do when it fires."),
     "capture": Entry("agent.cli.capture:capture", "Record what happens on this node, for a replay."),
     "replay": Entry("agent.cli.replay:replay", "Judge a capture again, as fast as it can or as it happened."),
+    "explain": Entry(
+        "agent.cli.explain:explain", "Say what a rule means, and what to do when it fires; or what one alert means."
+    ),
+    "doctor": Entry(
+        "agent.cli.doctor:doctor",
+        "Say what the agent needs of this node, what is missing, what it costs and how to mend it.",
+    ),
     "selftest": Entry("agent.cli.selftest:selftest", "Prove that a break-out on this node is seen."),
-    "config": Entry("agent.cli.config:config", "Check a configuration file, or print what may stand in one."),
+    "config": Entry("agent.cli.config:config", "Check or show a configuration, or print what may stand in one."),
     "completion": Entry("agent.cli.completion:completion", "Print the completion script for a shell."),
+    "version": Entry("agent.cli.version:version", "Say which version this is, and what it stands on."),
 }
 """Every command, in the order of the help."""
 
-EPILOG = "Exit status: 0 done or clean, 1 findings, 2 wrong usage, wrong configuration or no permission."
+EPILOG = (
+    'Paged by an alert? "hullwatch explain EVENT" with its event.id. '
+    "Exit status: 0 done or clean, 1 findings, 2 wrong usage, wrong configuration or no permission, 3 no agent runs."
+)
 
 
 class Commands(click.Group):
@@ -72,12 +108,12 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """As click does it, with what is wrong in ``args`` made visible."""
-        with _visible_errors():
+        with _plain_endings():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """As click does it, with what is wrong in the arguments of the command made visible."""
-        with _visible_errors():
+        with _plain_endings():
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -88,14 +124,25 @@ class Commands(click.Group):
 
 
 @contextmanager
-def _visible_errors() -> Iterator[None]:
-    """Click repeats the argument that it refuses, and a script may have got that from a container."""
+def _plain_endings() -> Iterator[None]:
+    """Click repeats the argument that it refuses, and a script may have got that from a container.
+
+    Its statuses for a reader that went away and for Ctrl-C are 1, which says "findings" here.
+    """
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise  # its message is the help
     except click.UsageError as error:
         raise click.UsageError(visible(error.format_message()), error.ctx) from error
+    except BrokenPipeError:
+        from agent.cli.output import reader_gone
+
+        reader_gone()
+    except KeyboardInterrupt:
+        from agent.cli.output import EXIT_INTERRUPTED
+
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 @click.command(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

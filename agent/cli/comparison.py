@@ -52,14 +52,7 @@ def rows(state: NodeState, subject: Subject) -> tuple[Row, ...]:
     process, container = subject.process, subject.container
     if process is None:
         return ()
-    member = state.member(process)
-    frame = (
-        member.frame
-        if isinstance(member, Member)
-        else Frame(
-            state.host.namespaces, state.host.root, Unknown("not_read: no container"), Unknown("not_read: no container")
-        )
-    )
+    frame = frame_of(state, process)
     asked = container.declared if container is not None else Unknown("no_container")
     first = state.first_process(container.id) if container is not None and not subject.is_container else None
     first_vector = first.confinement if isinstance(first, Process) else None
@@ -77,6 +70,16 @@ def rows(state: NodeState, subject: Subject) -> tuple[Row, ...]:
         )
         for aspect in ASPECTS
     )
+
+
+def frame_of(state: NodeState, *processes: Process) -> Frame:
+    """What to measure by: the frame of the first that is in a container, else the bare host."""
+    for process in processes:
+        member = state.member(process)
+        if isinstance(member, Member):
+            return member.frame
+    unread = Unknown("not_read: no container")
+    return Frame(state.host.namespaces, state.host.root, unread, unread)
 
 
 def _beyond(aspect: Aspect, observed: Confinement, baseline: Confinement) -> str:

@@ -1,16 +1,16 @@
-"""``hullwatch explain``: one rule, for the person who was woken by it."""
+"""``hullwatch explain``: one rule, or one alert, for the person who was woken by it."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from agent.cli.agent_link import Agent, agent_options
 from agent.cli.output import Output, Refused, output_options, paragraph
-from agent.cli.rules import config_option, of_detector, of_operator
+from agent.cli.rules import of_detector, of_operator
 from agent.detector_reference import description
 from agent.incidents import INCIDENT
 from agent.text import clipped
@@ -24,16 +24,25 @@ WIDEST = 100
 
 
 @click.command()
-@click.argument("rule")
-@config_option
+@click.argument("wanted", metavar="RULE|EVENT")
+@agent_options
 @output_options
-def explain(rule: str, config_path: Path | None, output: Output) -> None:
-    """Say what a rule means, and what to do when it fires.
+def explain(agent: Agent, wanted: str, output: Output) -> None:
+    """Say what a rule means, and what to do when it fires; or what one alert means.
 
-    RULE is an id (HW-103, or just 103) or a name (host_root_entered).
+    RULE is an id (HW-103, or just 103) or a name (host_root_entered). EVENT is the id of an alert (event.id), or the
+    start of one: then what was seen, how it is judged, whether the container is contained now, and what to do next;
+    that asks the running agent.
     """
-    own = of_operator(config_path)
-    detector = find(rule, own)
+    own = of_operator(agent.config_path)
+    detector = known(wanted, own)
+    if detector is None:
+        from agent.cli import explain_alert
+
+        if explain_alert.may_be_meant(wanted):
+            explain_alert.show(agent, wanted, output)
+            return
+        detector = find(wanted)  # which says what is near
     written = own.get(detector)
     means = description(detector) if written is None else in_words(written)
     if output.is_table:
@@ -49,12 +58,20 @@ def in_words(rule: RuleConfig) -> str:
     return f"Fires on: events {', '.join(rule.events)} {whose[rule.scope]} of which this is true: {rule.when}{once}"
 
 
-def find(wanted: str, own: Iterable[Detector] = ()) -> Detector:
-    """The detector of that id or name; raises ``Refused``, with those that are near."""
+def known(wanted: str, own: Iterable[Detector] = ()) -> Detector | None:
+    """The detector of that id or name, ``own`` among them; ``None`` where there is none."""
     letters = _letters(wanted)
     for detector in (*DETECTORS, INCIDENT, *own):
         if letters in {_letters(each) for each in (detector.id, detector.id.removeprefix("HW-"), detector.name)}:
             return detector
+    return None
+
+
+def find(wanted: str) -> Detector:
+    """The detector of that id or name; raises ``Refused``, with those that are near."""
+    detector = known(wanted)
+    if detector is not None:
+        return detector
     raise Refused(f"there is no rule {clipped(wanted, 80)}; {near(wanted)}")
 
 

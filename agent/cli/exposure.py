@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.cli import documents, node, ways_out
+from agent.cli.filters import Filter
 from agent.cli.output import EXIT_CLEAN, EXIT_FINDINGS, SEVERITY_STYLES, Output, note, short_id
 from agent.cli.select import display_name
 from agent.cli.tables import Column
@@ -13,14 +14,17 @@ COLUMNS = (Column("CONTAINER"), Column("CALLED", 32), *ways_out.COLUMNS)
 NODE_COLUMNS = (Column("SEVERITY"), Column("RULE"), Column("NODE", 160))
 
 
-def show(snapshot: node.Snapshot, config: Config, least: Severity, output: Output) -> int:
-    """Write it, without what is less severe than ``least``; the exit status."""
-    containers = sorted(snapshot.state.containers(), key=lambda each: (display_name(each), each.id))
+def show(snapshot: node.Snapshot, config: Config, least: Severity, only: Filter, output: Output) -> int:
+    """Write it, without what is less severe than ``least`` or not asked for; the exit status."""
+    containers = sorted(
+        filter(only.admits, snapshot.state.containers()), key=lambda each: (display_name(each), each.id)
+    )
     found = []
     for container in containers:
         ways, unknown = ways_out.of_container(container, snapshot, config, with_node=False)
         found.append((container, tuple(way for way in ways if way.severity >= least), unknown))
-    weak = [each for each in snapshot.alerts if each.detector.id == ways_out.NODE_RULE and each.severity >= least]
+    of_node = (each for each in snapshot.alerts if each.detector.id == ways_out.NODE_RULE and only.is_any)
+    weak = [each for each in of_node if each.severity >= least]
     weak.sort(key=lambda each: -each.severity)
     if output.is_table:
         rows = [

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agent.cli import documents, node, scan
 from agent.cli.comparison import Row, Subject, host_mounts, plain, resolve, rows
+from agent.cli.filters import Filter, filter_options
 from agent.cli.output import BAD, DOUBTFUL, Output, note, output_options, write
 from agent.cli.select import choose, display_name
 from agent.cli.tables import Cell, Column
-from agent.report import Alert
 from agent.state import NodeState
 from agent.text import to_text
 from collectors.confinement import Relation
 from collectors.facts import Mount, Unknown
+
+if TYPE_CHECKING:
+    from agent.report import Alert
 
 ASPECT_WIDTH = 60
 MOUNT_COLUMNS = (Column("MOUNT POINT", 60), Column("ACCESS"), Column("TYPE"), Column("SOURCE", 80))
@@ -33,10 +36,11 @@ _VERDICTS: dict[Relation, tuple[str, str]] = {
 
 @click.command()
 @click.argument("wanted", metavar="CONTAINER|PID")
-@node.config_option
+@filter_options
+@node.look_options
 @output_options
 @click.pass_obj
-def inspect(look: node.Look | None, wanted: str, config_path: Any, output: Output) -> None:
+def inspect(look: node.Look | None, wanted: str, only: Filter, config_path: Any, output: Output) -> None:
     """Set what confines a container or process beside what was declared.
 
     CONTAINER is a name, an id or the start of one; PID is the host's ("pid:123" where a number could be both). For a
@@ -45,7 +49,7 @@ def inspect(look: node.Look | None, wanted: str, config_path: Any, output: Outpu
     """
     snapshot = (look or node.look)(node.read(config_path), True)  # noqa: FBT003 (a ``Look``)
     state = snapshot.state
-    subject = resolve(state, choose(state, wanted))
+    subject = resolve(state, choose(state, wanted, only.admits))
     aspects = rows(state, subject)
     mounts = host_mounts(state, subject)
     alerts = [each for each in snapshot.alerts if _concerns(each, subject)]
@@ -148,7 +152,7 @@ def _mount_row(mount: Mount) -> tuple[Cell, ...]:
 
 def _finding_row(alert: Alert) -> tuple[Cell, ...]:
     cells = scan.row(alert, no_trunc=False)
-    return (cells[0], cells[1], cells[5], cells[6])
+    return (cells[0], cells[1], cells[5], cells[-1])
 
 
 def _document(

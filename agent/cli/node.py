@@ -13,29 +13,38 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from agent import __version__
 from agent.assembly import Collectors, assemble, new_state, operators_rules, tell_containers
+from agent.cli import agent_link
 from agent.cli.output import Refused
 from agent.config_schema import Config
 from agent.errors import ConfigError
-from agent.host_facts import read_host_facts
-from agent.pipeline import DetectorCounts, Pipeline
-from agent.policy import Policy
-from agent.report import Alert, AlertBuilder
 from agent.state import NodeState
 from collectors.capabilities import mask, names
-from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
 from collectors.errors import CollectorError
-from collectors.events import ContainerSeen, Event, MountTable, NodeSeen, ProcessEvent
+from collectors.events import (
+    ContainerSeen,
+    Event,
+    MountTable,
+    NodeSeen,
+    ProcessEvent,
+    Seen,
+    TcpConnected,
+    UnixConnected,
+)
 from collectors.facts import Confinement, Process, Unknown
-from collectors.node.reader import read_node
-from collectors.proc.status import parse_status
 from detectors.base import Tier
-from detectors.catalog import DETECTORS
+
+if TYPE_CHECKING:  # what a look of our own needs, and an answer of the agent does not, is imported where it is used
+    from agent.assembly import Collectors
+    from agent.pipeline import DetectorCounts, Pipeline
+    from agent.report import Alert
+    from collectors.governing import GoverningSocket
 
 NEEDED_CAPABILITIES = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 """What a look needs beyond uid 0: ``/proc/PID/{exe,root,cwd,ns}`` of others, and files that belong to other users."""
@@ -45,15 +54,27 @@ DOCKER_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The node at one moment. ``unseen`` are lines for a person: what could not be seen, and why."""
+    """The node at one moment. ``unseen`` are lines for a person: what could not be seen, and why.
+
+    ``connections`` are those of containers to who governs them or the node; a look that judges knows them.
+    ``read_governing`` looks for the sockets behind them, and may raise a ``CollectorError`` kind.
+    """
 
     state: NodeState
     alerts: tuple[Alert, ...]
     unseen: tuple[str, ...]
+    connections: tuple[UnixConnected | TcpConnected, ...] = ()
+    read_governing: Callable[[], tuple[GoverningSocket, ...]] = tuple
 
 
 Look = Callable[[Config, bool], Snapshot]
 """Takes the configuration, and whether detectors are to judge. Tests put one of their own into click's ``obj``."""
+
+
+def look_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--config``, and what says whether and where the agent is asked (see ``agent_link``)."""
+    return config_option(agent_link.no_agent_option(agent_link.socket_option(command)))
+
 
 config_option = click.option(
     "--config",
@@ -68,7 +89,7 @@ def read(config_path: Path | None) -> Config:
     """The configuration in the file, the defaults without one; raises ``Refused``."""
     if config_path is None:
         return Config()
-    from agent.config import load_config
+    from agent.config import load_config  # with PyYAML
 
     try:
         return load_config(config_path)
@@ -77,20 +98,65 @@ def read(config_path: Path | None) -> Config:
 
 
 def look(config: Config, judge: bool) -> Snapshot:  # noqa: FBT001 (a ``Look``, which tests replace)
-    """Look at this node, now. Raises ``Refused`` without the permission or the file systems that it needs."""
+    """What the running agent knows of this node; without one, what a look of our own shows. Says which it was.
+
+    Where detectors are to judge, a look of our own comes on top of what the agent remembers, if we may. Raises
+    ``Refused`` without the permission or the file systems that a look needs.
+    """
+    known = agent_link.picture(config)
+    if known is not None and not judge:
+        return Snapshot(known, (), ())
+    if known is not None and os.geteuid() != 0:
+        return _judged_from_memory(config, known)
+    return _looked(config, known, judge=judge)
+
+
+def look_here(config: Config, judge: bool) -> Snapshot:  # noqa: FBT001 (a ``Look``)
+    """What a look of our own shows, now, whether there is an agent or not; says nothing. Raises ``Refused``."""
+    return _looked(config, None, judge=judge)
+
+
+def _looked(config: Config, known: NodeState | None, *, judge: bool) -> Snapshot:
     if os.geteuid() != 0:
         raise Refused("only root sees what other users' processes hold: run it as root")
     try:
-        return _look(config, judge=judge)
+        return _look(config, known, judge=judge)
     except (OSError, CollectorError) as error:
         raise Refused(f"this node can't be looked at: {error}") from error
 
 
-def _look(config: Config, *, judge: bool) -> Snapshot:
+def _judged_from_memory(config: Config, state: NodeState) -> Snapshot:
+    """Have detectors judge what the agent remembers, and nothing else."""
+    from agent.host_facts import read_host_facts
+    from agent.pipeline import Pipeline
+    from agent.policy import Policy
+    from agent.report import AlertBuilder
+    from detectors.catalog import DETECTORS
+
+    detectors = [each for each in DETECTORS if each.id not in config.detectors.disabled]
+    builder = AlertBuilder(read_host_facts(Path("/"), os.environ), __version__)
+    pipeline = Pipeline(state, detectors, Policy(config.exceptions), builder, state.host.boot_id)
+    events: list[Event] = [ContainerSeen(time.time_ns(), each) for each in state.containers()]
+    events += (each.event for each in state.remembered()[2])
+    events += (Seen(each.observed_ns, each) for each in state.processes())
+    alerts = tuple(alert for event in events for alert in pipeline.feed(event))
+    here = "judged by what the agent remembers alone: only root can look at kernel values and sockets besides"
+    return Snapshot(state, alerts, (here, *undecided(pipeline.counts)))
+
+
+def _look(config: Config, known: NodeState | None, *, judge: bool) -> Snapshot:
+    from agent.host_facts import read_host_facts
+    from agent.pipeline import Pipeline
+    from agent.policy import Policy
+    from agent.report import AlertBuilder
+    from collectors.governing import read_governing
+    from collectors.node.reader import read_node
+    from detectors.catalog import DETECTORS
+
     events: list[Event] = []
     every_pass = msgspec.structs.replace(config, sweep=msgspec.structs.replace(config.sweep, full_every=1))
     collectors = assemble(every_pass, events.append, watch_mounts=False)
-    state = new_state(config, collectors.host, Tier.POLL)
+    state = known if known is not None else new_state(config, collectors.host, Tier.POLL)
     host = read_host_facts(Path(collectors.roots.host), os.environ)
     every = (*DETECTORS, *operators_rules(config, time.thread_time_ns)) if judge else ()
     detectors = [each for each in every if each.id not in config.detectors.disabled]
@@ -105,11 +171,23 @@ def _look(config: Config, *, judge: bool) -> Snapshot:
     _tell_host_mounts(collectors, events)
     nameless = names_known()
     alerts = _judged(collectors, state, pipeline, events) if judge else _known(state, events)
-    return Snapshot(state, alerts, (*nameless, *_unseen(collectors, state, pipeline.counts)))
+    return Snapshot(
+        state,
+        alerts,
+        (*nameless, *_unseen(collectors, state, pipeline.counts)),
+        tuple(event for event in events if isinstance(event, UnixConnected | TcpConnected)),
+        lambda: read_governing(collectors.roots, collectors.host, _of_host(state)),
+    )
+
+
+def _of_host(state: NodeState) -> Iterator[Process]:
+    return (each for each in state.processes() if state.container_of(each) is None)
 
 
 def _ask_docker(config: Config, collectors: Collectors, emit: Callable[[Event], None]) -> Callable[[], tuple[str, ...]]:
     """Ask Docker for names while the node is swept; the answer waits for it a little, and says what went wrong."""
+    from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
+
     docker = config.containers.docker
     answered = threading.Event()
 
@@ -200,6 +278,8 @@ def _unseen(collectors: Collectors, state: NodeState, counts: Mapping[str, Detec
 
 
 def _missing_capabilities() -> Iterator[str]:
+    from collectors.proc.status import parse_status
+
     try:
         held = parse_status(Path("/proc/self/status").read_bytes()).capabilities
     except (OSError, CollectorError):

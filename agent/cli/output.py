@@ -7,6 +7,7 @@ in JSON and YAML, so that a program still reads the same value. Guarded by ``tes
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import click
 
@@ -25,7 +26,11 @@ from detectors.base import Severity
 EXIT_CLEAN = 0
 EXIT_FINDINGS = 1
 EXIT_REFUSED = 2
-EXIT_READER_GONE = 141  # 128 + SIGPIPE: what a shell shows for a program that the signal ended
+EXIT_NO_AGENT = 3
+EXIT_NOT_OURS = 4
+EXIT_OTHER_VERSION = 5
+EXIT_INTERRUPTED = 130  # 128 + SIGINT: what a shell shows for a program that the signal ended
+EXIT_READER_GONE = 141  # likewise, SIGPIPE
 
 BAD = "bold red"
 HOST = "red"
@@ -34,11 +39,13 @@ SEVERITY_STYLES = {Severity.CRITICAL: BAD, Severity.HIGH: HOST, Severity.MEDIUM:
 
 
 class Format(StrEnum):
-    """The forms of data."""
+    """The forms of data: two for people, three for programs."""
 
     TABLE = "table"
+    WIDE = "wide"  # the table with every column
     JSON = "json"
     YAML = "yaml"
+    JSONL = "jsonl"  # a list as one line of JSON for each of its items
 
 
 class Refused(click.ClickException):
@@ -58,23 +65,40 @@ class Refused(click.ClickException):
 
 
 def note(text: str) -> None:
-    """One line for the person, on stderr."""
-    click.echo(f"hullwatch: {visible(text)}", err=True)
+    """One line for the person, on stderr; where nobody listens to that, the data is worth having all the same."""
+    try:
+        click.echo(f"hullwatch: {visible(text)}", err=True)
+    except OSError as error:
+        if not is_reader_gone(error):
+            raise
+        _silence(sys.stderr)
 
 
 def write(text: str) -> None:
     """Data on stdout. When nobody reads any more, the command ends, quietly."""
     try:
         click.echo(text, nl=False, color=True)  # the styles in it were asked for
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _reader_gone()
+    except OSError as error:
+        if is_reader_gone(error):
+            reader_gone()
+        _silence(sys.stdout)
+        raise Refused(f"stdout can't be written: {error.strerror}") from error
 
 
-def _reader_gone() -> NoReturn:
-    # The interpreter flushes stdout once more at its end, and would complain of the pipe then.
-    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+def is_reader_gone(error: OSError) -> bool:
+    """Whoever read us went away: a pipe was closed, a terminal hung up."""
+    return error.errno in {errno.EPIPE, errno.EIO}
+
+
+def reader_gone() -> NoReturn:
+    """End at once, with the status that SIGPIPE would have given."""
+    _silence(sys.stdout)
     raise SystemExit(EXIT_READER_GONE)
+
+
+def _silence(stream: IO[str]) -> None:
+    """The interpreter flushes its streams once more at its end, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +113,7 @@ class Output:
     @property
     def is_table(self) -> bool:
         """A person reads it."""
-        return self.format is Format.TABLE
+        return self.format in {Format.TABLE, Format.WIDE}
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
         """Write a table."""
@@ -97,11 +121,24 @@ class Output:
 
     def rendered_table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> str:
         """A table as text: no borders, two spaces between columns, as ``kubectl`` has it."""
-        return render_table(columns, rows, no_trunc=self.no_trunc, color=self.color, width=self.width)
+        shown = [index for index, column in enumerate(columns) if self.format is Format.WIDE or not column.is_wide]
+        return render_table(
+            [columns[index] for index in shown],
+            ([row[index] for index in shown] for row in rows),
+            no_trunc=self.no_trunc,
+            color=self.color,
+            width=self.width,
+        )
 
     def document(self, value: object) -> None:
-        """Write a value made of dicts, lists, texts and numbers, as JSON or YAML."""
-        write(render_yaml(value) if self.format is Format.YAML else render_json(value))
+        """Write a value made of dicts, lists, texts and numbers; a list may be a line for each of its items."""
+        match self.format:
+            case Format.YAML:
+                write(render_yaml(value))
+            case Format.JSONL:
+                write("".join(render_json_line(each) for each in (value if isinstance(value, list) else [value])))
+            case _:
+                write(render_json(value))
 
     def text(self, text: str) -> None:
         """Write lines for a person."""
@@ -118,7 +155,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice([each.value for each in Format]),
         default=Format.TABLE.value,
         show_default=True,
-        help="The form of the data.",
+        help="The form of the data: wide has more columns, jsonl a line of JSON for each item.",
     )
     @click.option("--no-trunc", is_flag=True, help="Shorten nothing in tables.")
     @click.option(
@@ -130,7 +167,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(command)
     def with_output(*args: Any, form: str, no_trunc: bool, color: str, **options: Any) -> Any:
-        is_terminal = sys.stdout.isatty()
+        is_terminal = sys.stdout is not None and sys.stdout.isatty()  # None where it was closed before we came
         output = Output(
             format=Format(form),
             no_trunc=no_trunc,
@@ -153,6 +190,13 @@ def render_json(value: object) -> str:
 
     text = json.dumps(_valid(value), indent=2, ensure_ascii=False)
     return "".join(f"{visible_json(line)}\n" for line in text.split("\n"))
+
+
+def render_json_line(value: object) -> str:
+    """``value`` as JSON on one line; else as ``render_json``."""
+    import json
+
+    return visible_json(json.dumps(_valid(value), ensure_ascii=False)) + "\n"
 
 
 def render_yaml(value: object) -> str:

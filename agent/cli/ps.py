@@ -8,6 +8,7 @@ import click
 
 from agent import describe
 from agent.cli import documents, node
+from agent.cli.filters import Filter, filter_options
 from agent.cli.output import BAD, DOUBTFUL, HOST, Output, note, output_options, short_id
 from agent.cli.select import choose_container, display_name
 from agent.cli.tables import Cell, Column, Span
@@ -20,10 +21,14 @@ COLUMNS = (
     Column("CONTAINER"),
     Column("NAME", 32),
     Column("PID"),
+    Column("NS PID", is_wide=True),
+    Column("PPID", is_wide=True),
     Column("USER"),
     Column("HOST", 48),
     Column("CAPS", 32),
     Column("SECCOMP"),
+    Column("LABEL", 40, is_wide=True),
+    Column("IMAGE", 48, is_wide=True),
     Column("COMMAND", 80),
 )
 
@@ -40,10 +45,11 @@ NOTABLE_CAPABILITIES = sum(1 << NUMBERS[name] for name in _NOTABLE.split(" "))
 
 @click.command()
 @click.argument("wanted", metavar="[CONTAINER]...", nargs=-1)
-@node.config_option
+@filter_options
+@node.look_options
 @output_options
 @click.pass_obj
-def ps(look: node.Look | None, wanted: tuple[str, ...], config_path: Any, output: Output) -> None:
+def ps(look: node.Look | None, wanted: tuple[str, ...], only: Filter, config_path: Any, output: Output) -> None:
     """List the processes of containers, and what each shares with the host.
 
     CONTAINER is a name, an id or the start of one. HOST names the host's namespaces that a process has, and "root" when
@@ -52,18 +58,20 @@ def ps(look: node.Look | None, wanted: tuple[str, ...], config_path: Any, output
     """
     snapshot = (look or node.look)(node.read(config_path), False)  # noqa: FBT003 (a ``Look``)
     state = snapshot.state
-    chosen = {choose_container(state, each).id for each in wanted}
+    chosen = {choose_container(state, each, only.admits).id for each in wanted}
     found = [
         (container, process)
         for process in state.processes()
-        if (container := state.container_of(process)) is not None and (not chosen or container.id in chosen)
+        if (container := state.container_of(process)) is not None
+        and only.admits(container)
+        and (not chosen or container.id in chosen)
     ]
     found.sort(key=lambda each: (display_name(each[0]), each[0].id, each[1].key))
     if output.is_table:
         if found:
             output.table(COLUMNS, (_row(state, *each, no_trunc=output.no_trunc) for each in found))
         else:
-            note("no container runs on this node")
+            note("no container runs on this node" if only.is_any else "no such container runs on this node")
     else:
         output.document(
             [
@@ -82,10 +90,14 @@ def _row(state: NodeState, container: Container, process: Process, *, no_trunc: 
         short_id(container.id, no_trunc=no_trunc),
         display_name(container),
         str(process.key.pid) if leader is None else f"{leader.pid}/{process.key.pid}",
+        str(process.ns_pid),
+        str(process.parent_pid),
         str(confinement.uids.effective) if isinstance(confinement.uids, Ids) else "?",
         host_shared(state, process),
         capabilities(confinement.capabilities),
         seccomp(confinement.seccomp),
+        describe.value(confinement.lsm_label),
+        container.image or "-",
         documents.command(process),
     )
 

@@ -18,14 +18,28 @@ _INTRODUCTION = """\
 _CONVENTIONS = """\
 ## Conventions
 
+`status`, `alerts`, `incidents`, `events`, `containers` and `explain EVENT` ask the running agent through its control
+socket. `ps`, `inspect`, `ways-out`, `scan`, `tree`, `diff`, `mounts` and `sockets` ask it too, if one runs, and else
+look by themselves; they say on stderr which it was.
+
 Data goes to stdout, messages to stderr. Exit status:
 
 | status | means |
 |---|---|
 | 0 | done; clean |
 | 1 | findings; a proof that failed |
-| 2 | wrong usage, a wrong configuration, no permission |
-| 141 | nobody read stdout any more (as SIGPIPE has it) |
+| 2 | wrong usage, wrong configuration, no permission; nothing of that name; stdout can't be written |
+| 3 | no agent runs, or it went away while it answered |
+| 4 | what is there is no agent's socket, or somebody else's |
+| 5 | the agent speaks another version of the control protocol |
+| 130 | interrupted (Ctrl-C) |
+| 141 | nobody read stdout any more: a closed pipe or terminal (as SIGPIPE has it) |
+
+`-o table` and `-o wide` are for people; `json`, `yaml` and `jsonl` (a line of JSON for each item of a list) hold the
+same, and more, under names that do not change. What could not be seen is said on stderr, whatever the form.
+
+`-n`, `--pod` and `--container` narrow what a command looks at, everywhere in the same way and together; with a command
+that takes one container they choose among those that the name fits.
 
 Containers are named by a name, an id or at least three characters of its start, and in Kubernetes by
 `[[NAMESPACE/]POD/]CONTAINER`; what fits more than one is refused, with the candidates. Control characters in names of

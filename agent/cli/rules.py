@@ -23,6 +23,7 @@ COLUMNS = (
     Column("SEVERITY"),
     Column("SENSOR"),
     Column("ATT&CK"),
+    Column("SUMMARY", 160, is_wide=True),
 )
 TEST_COLUMNS = (Column("RESULT"), Column("RULE"), Column("CASE", 60), Column("EXPECTED"), Column("PROBLEM", 120))
 
@@ -117,6 +118,7 @@ def _row(detector: Detector) -> tuple[Cell, ...]:
         ((detector.severity.name.lower(), SEVERITY_STYLES.get(detector.severity, "")),),
         detector.weakest.value,
         ", ".join(each.id for each in detector.techniques) or "-",
+        " ".join(detector.summary.split()),
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import documents, exposure, node
+from agent.cli import documents, node
+from agent.cli.filters import Filter, filter_options
 from agent.cli.output import EXIT_CLEAN, EXIT_FINDINGS, SEVERITY_STYLES, Output, note, output_options, short_id
 from agent.cli.select import display_name
 from agent.cli.tables import Cell, Column
-from agent.report import Alert
 from detectors.base import Severity
+
+if TYPE_CHECKING:
+    from agent.report import Alert
 
 COLUMNS = (
     Column("SEVERITY"),
@@ -20,6 +23,8 @@ COLUMNS = (
     Column("CONTAINER"),
     Column("CALLED", 32),
     Column("PID"),
+    Column("ATT&CK", is_wide=True),
+    Column("IMAGE", 48, is_wide=True),
     Column("FINDING", 120),
 )
 
@@ -38,10 +43,18 @@ COLUMNS = (
     is_flag=True,
     help="Instead of findings: the ways out of every container, ranked, and what is weak about the node.",
 )
-@node.config_option
+@filter_options
+@node.look_options
 @output_options
 @click.pass_context
-def scan(ctx: click.Context, min_severity: str, is_exposure: bool, config_path: Any, output: Output) -> None:  # noqa: FBT001 (click's)
+def scan(
+    ctx: click.Context,
+    min_severity: str,
+    is_exposure: bool,  # noqa: FBT001 (click's)
+    only: Filter,
+    config_path: Any,
+    output: Output,
+) -> None:
     """Look at this node once, and say what got out or could.
 
     Sees what lives now, also what got out before: drift and exposures. An act that is over and left nothing behind
@@ -53,8 +66,14 @@ def scan(ctx: click.Context, min_severity: str, is_exposure: bool, config_path: 
     snapshot = look(config, True)  # noqa: FBT003 (a ``Look``)
     least = Severity[min_severity.upper()]
     if is_exposure:
-        ctx.exit(exposure.show(snapshot, config, least, output))
-    findings = (each for each in snapshot.alerts if each.phase is None)  # incidents are for those who stay
+        from agent.cli import exposure  # knows every detector, which costs its time
+
+        ctx.exit(exposure.show(snapshot, config, least, only, output))
+    findings = (
+        each
+        for each in snapshot.alerts
+        if each.phase is None and only.admits(each.container)  # incidents are for those who stay
+    )
     alerts = sorted((each for each in findings if each.severity >= least), key=_order)
     for line in snapshot.unseen:
         note(line)
@@ -80,6 +99,8 @@ def row(alert: Alert, *, no_trunc: bool) -> tuple[Cell, ...]:
         short_id(alert.container_id or "-", no_trunc=no_trunc),
         display_name(alert.container) if alert.container is not None else "-",
         str(alert.subject.pid) if alert.subject is not None else "-",
+        ",".join(each.id for each in alert.detector.techniques) or "-",
+        (alert.container.image if alert.container is not None else None) or "-",
         alert.reason,
     )
 

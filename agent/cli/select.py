@@ -7,6 +7,8 @@ a pid.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.cli.output import Refused, short_id
 from agent.state import NodeState
 from agent.text import clipped
@@ -15,39 +17,52 @@ from collectors.facts import Container, Process
 LEAST_PREFIX = 3
 MAX_CANDIDATES = 20
 
+Admits = Callable[[Container | None], bool]
+"""Which containers may be meant (``Filter.admits``); asked with ``None`` of a process that is in none."""
 
-def choose(state: NodeState, wanted: str) -> Container | Process:
+
+def anything(_: Container | None) -> bool:
+    """Every container and process may be meant."""
+    return True
+
+
+def choose(state: NodeState, wanted: str, admits: Admits = anything) -> Container | Process:
     """The one container or process that ``wanted`` stands for; raises ``Refused``."""
     text = wanted.removeprefix("pid:")
     process = _by_pid(state, text) if text.isascii() and text.isdigit() else None
+    if process is not None and not admits(state.container_of(process)):
+        process = None
     if text != wanted:
         if process is None:
             raise Refused(f"there is no process with the pid {clipped(text, 80)}")
         return process
-    containers = matching(state, wanted)
+    containers = matching(state, wanted, admits)
     if process is not None and containers:
         hint = f"write pid:{wanted}, or more of the container's id"
         raise Refused(f"{wanted} is a pid, and stands for a container too: {hint}", *_listed(containers))
     if process is not None:
         return process
-    return _the_one(state, wanted, containers)
+    return _the_one(state, wanted, containers, admits)
 
 
-def choose_container(state: NodeState, wanted: str) -> Container:
+def choose_container(state: NodeState, wanted: str, admits: Admits = anything) -> Container:
     """The one container that ``wanted`` stands for; raises ``Refused``."""
-    return _the_one(state, wanted, matching(state, wanted))
+    return _the_one(state, wanted, matching(state, wanted, admits), admits)
 
 
-def matching(state: NodeState, wanted: str) -> tuple[Container, ...]:
-    """Every container that ``wanted`` may stand for."""
-    containers = tuple(sorted(state.containers(), key=lambda each: each.id))
+def matching(state: NodeState, wanted: str, admits: Admits = anything) -> tuple[Container, ...]:
+    """Every container that ``wanted`` may stand for: a whole id or a name goes before the start of an id."""
+    containers = _sorted(state, admits)
     exact = tuple(each for each in containers if each.id == wanted)
-    named = tuple(each for each in containers if wanted in names(each))
-    if exact or named:
-        return exact or named
-    if len(wanted) < LEAST_PREFIX:
-        return ()
-    return tuple(each for each in containers if each.id.startswith(wanted))
+    named = exact or tuple(each for each in containers if wanted in names(each))
+    return named or tuple(each for each in containers if is_called(each, wanted))
+
+
+def is_called(container: Container, wanted: str) -> bool:
+    """``wanted`` is its id, the start of that, or one of its names."""
+    if container.id == wanted or wanted in names(container):
+        return True
+    return len(wanted) >= LEAST_PREFIX and container.id.startswith(wanted)
 
 
 def names(container: Container) -> tuple[str, ...]:
@@ -74,15 +89,22 @@ def _by_pid(state: NodeState, text: str) -> Process | None:
     return next((each for each in state.processes() if str(each.key.pid) == text), None)
 
 
-def _the_one(state: NodeState, wanted: str, containers: tuple[Container, ...]) -> Container:
+def _sorted(state: NodeState, admits: Admits) -> tuple[Container, ...]:
+    return tuple(sorted(filter(admits, state.containers()), key=lambda each: each.id))
+
+
+def _the_one(state: NodeState, wanted: str, containers: tuple[Container, ...], admits: Admits) -> Container:
     if len(containers) == 1:
         return containers[0]
     shown = clipped(wanted, 80)
     if containers:
         raise Refused(f"{shown} is ambiguous; it may be one of", *_listed(containers))
-    known = tuple(sorted(state.containers(), key=lambda each: each.id))
+    known = _sorted(state, admits)
     if not known:
-        raise Refused(f"there is no container {shown}: no container is seen on this node")
+        why = (
+            "none fits -n, --pod and --container" if tuple(state.containers()) else "no container is seen on this node"
+        )
+        raise Refused(f"there is no container {shown}: {why}")
     hint = f"the start of an id needs at least {LEAST_PREFIX} characters"
     raise Refused(f"there is no container {shown} ({hint}); these are there", *_listed(known))
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from agent.cli import documents, node
+from agent.cli.filters import Filter, filter_options
 from agent.cli.output import SEVERITY_STYLES, Output, note, output_options
 from agent.cli.select import choose_container, display_name
 from agent.cli.tables import Cell, Column
@@ -32,10 +33,11 @@ NODE_RULE = "HW-351"
 
 @click.command("ways-out")
 @click.argument("wanted", metavar="CONTAINER")
-@node.config_option
+@filter_options
+@node.look_options
 @output_options
 @click.pass_obj
-def ways_out(look: node.Look | None, wanted: str, config_path: Any, output: Output) -> None:
+def ways_out(look: node.Look | None, wanted: str, only: Filter, config_path: Any, output: Output) -> None:
     """Rank the ways out of a container: by which fact, which steps, seen by what.
 
     CONTAINER is a name, an id or the start of one. The list is made of what was declared for the container, exceptions
@@ -44,7 +46,7 @@ def ways_out(look: node.Look | None, wanted: str, config_path: Any, output: Outp
     """
     config = node.read(config_path)
     snapshot = (look or node.look)(config, True)  # noqa: FBT003 (a ``Look``)
-    container = choose_container(snapshot.state, wanted)
+    container = choose_container(snapshot.state, wanted, only.admits)
     ways, unknown = of_container(container, snapshot, config, with_node=True)
     if not output.is_table:
         output.document(document(container, ways, unknown))

@@ -62,9 +62,9 @@ def after(tier: Tier, *, drop: bool = True, filtered: bool = True, attempts: boo
 @pytest.mark.parametrize(
     ("tier", "kept"),
     [
-        (Tier.POLL, ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]),
+        (Tier.POLL, ["CAP_DAC_READ_SEARCH", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"]),
         (Tier.NETLINK, ["CAP_DAC_READ_SEARCH", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"]),
-        (Tier.EBPF, ["CAP_BPF", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]),
+        (Tier.EBPF, ["CAP_BPF", "CAP_DAC_READ_SEARCH", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"]),
     ],
 )
 def test_keeps_what_the_sensor_needs(tier: Tier, kept: list[str]) -> None:

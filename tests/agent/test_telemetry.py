@@ -110,6 +110,17 @@ def test_says_when_no_sweep_comes(parts: Parts) -> None:
     assert parts.health().status is Status.FAILING
 
 
+def test_says_when_the_control_socket_cannot_be_made(parts: Parts) -> None:
+    is_listening = False
+    parts.telemetry.handled(SWEEP)
+    parts.telemetry.watch_control(lambda: is_listening)
+    assert parts.codes() == []  # it has a moment to be made
+    parts.telemetry._started -= 6
+    assert parts.codes() == [Code.CONTROL_UNAVAILABLE]
+    is_listening = True
+    assert parts.codes() == []
+
+
 def lose(parts: Parts) -> None:
     parts.telemetry.handled(Lost(1, "netlink", "overrun", 7))
 

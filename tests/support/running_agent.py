@@ -74,6 +74,7 @@ class RunningAgent:
 
     def __init__(self, command: Sequence[str], tier: str) -> None:
         self.tier = tier
+        self.config = command[-1]
         self.alerts: list[Alert] = []
         self.log: list[dict[str, Any]] = []
         self.garbage: list[bytes] = []

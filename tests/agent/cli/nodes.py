@@ -92,6 +92,11 @@ def broken_out() -> Look:
 
 def hostile() -> Look:
     """A node on which everything that can be named is named to hurt, and something is found about each."""
+    return look_at(*hostile_events(), unseen=(f"problem with {HOSTILE}",))
+
+
+def hostile_events() -> tuple[Event, ...]:
+    """What happens on that node."""
     raw = HOSTILE.encode("utf-8", "surrogatepass") + b"\xff\xfe"
     container: Container = build.container(
         name=HOSTILE,
@@ -120,12 +125,11 @@ def hostile() -> Look:
         executable=build.executable(raw, place=Place(FileId(build.HOST_DEVICE, 5), build.HOST_ROOT_MOUNT)),
     )
     inside = replace(inside, confinement=replace(inside.confinement, lsm_label=raw))
-    return look_at(
+    return (
         ContainerSeen(build.NOW_NS, container),
         MountTable(build.NOW_NS, mnt, container.id, first.key, table),
         Exec(build.NOW_NS, first),
         Seen(build.NOW_NS, inside),
-        unseen=(f"problem with {HOSTILE}",),
     )
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from agent.cli import COMMANDS
+from agent.cli.output import Format
+from agent.outbox import Query
 from agent.text import visible
 from collectors.events import ContainerSeen, Event, Exec, Seen, SweepDone
 from tests.agent import alerts
-from tests.agent.cli.nodes import HOSTILE, hostile, invoke
+from tests.agent.cli.nodes import HOSTILE, hostile, hostile_events, invoke
 from tests.support import build, captures
+from tests.support.answering import Answering, answering
 
 ON_A_NODE = (
     ("ps",),
@@ -31,7 +37,37 @@ ON_A_NODE = (
     ("inspect", str(build.first_pid())),
     ("inspect", "nobody"),
     ("inspect", f"nobody {HOSTILE}"),
+    ("ps", "--container", HOSTILE),
+    ("scan", "--container", HOSTILE),
+    ("ways-out", HOSTILE, "--container", HOSTILE),
+    ("tree", "0001"),
+    ("tree", "0001", "--no-trunc"),
+    ("tree", "4242"),
+    ("diff", "0001"),
+    ("diff", "0001", HOSTILE, "--no-trunc"),
+    ("diff", "0001", "0002", "--no-trunc"),
+    ("sockets",),
+    ("sockets", "0001"),
+    ("sockets", HOSTILE, "--no-trunc"),
+    ("mounts", "0001"),
+    ("mounts", "0001", "--no-trunc"),
+    ("mounts", "4242"),
 )
+ASKED = (
+    ("status",),
+    ("alerts",),
+    ("alerts", "--no-trunc"),
+    ("alerts", "--rule", "HW-101"),
+    ("incidents",),
+    ("incidents", "INCIDENT"),
+    ("incidents", "INCIDENT", "--no-trunc"),
+    ("containers",),
+    ("containers", "--no-trunc"),
+    ("events", "--limit", "3"),
+    ("events", "--limit", "3", "--no-trunc"),
+    ("explain", "EVENT"),
+)
+"""Asked of an agent; a word in capitals is the id that it has for it."""
 ARGUMENT = HOSTILE.replace("\ud800", "\udcff")  # what Python makes of a byte that is not UTF-8
 ELSEWHERE = (
     (ARGUMENT,),
@@ -46,10 +82,16 @@ ELSEWHERE = (
     ("ps", "--config", f"/nowhere/{ARGUMENT}"),
     ("capture", f"/nowhere/{ARGUMENT}"),
     ("replay", f"/nowhere/{ARGUMENT}"),
+    ("alerts", "--since", ARGUMENT),
+    ("alerts", "--rule", ARGUMENT),
+    ("incidents", ARGUMENT, "--html", f"/nowhere/{ARGUMENT}", "--config", f"/nowhere/{ARGUMENT}"),
+    ("config", "show", "--config", f"/nowhere/{ARGUMENT}"),
+    ("doctor", "--config", f"/nowhere/{ARGUMENT}"),
+    ("version", ARGUMENT),
 )
 
 
-@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+@pytest.mark.parametrize("form", [each.value for each in Format])
 @pytest.mark.parametrize("arguments", ON_A_NODE, ids=lambda each: visible(" ".join(each)))
 def test_no_raw_control_character_is_written(arguments: tuple[str, ...], form: str) -> None:
     result = invoke(hostile(), *arguments, "-o", form)
@@ -57,7 +99,7 @@ def test_no_raw_control_character_is_written(arguments: tuple[str, ...], form: s
     assert shown(result.stdout) == result.stdout
     assert shown(result.stderr) == result.stderr
     assert result.stderr
-    assert "b\\x09" in result.output or form != "table"  # the mark by which a forged line would be known
+    assert "b\\x09" in result.output or form not in {"table", "wide"}  # the mark by which a forged line would be known
 
 
 @pytest.mark.parametrize("arguments", ELSEWHERE, ids=lambda each: visible(" ".join(each)))
@@ -86,9 +128,55 @@ def test_no_raw_control_character_of_a_capture_is_written(form: str, tmp_path: P
     assert shown(result.stdout) == result.stdout
 
 
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answering]:
+    with answering(tmp_path_factory.mktemp("hostile"), *hostile_events()) as running:
+        yield running
+
+
+@pytest.mark.parametrize("form", ["table", "wide", "json", "yaml", "jsonl"])
+@pytest.mark.parametrize("arguments", ASKED, ids=" ".join)
+def test_no_raw_control_character_of_an_agents_answer_is_written(
+    agent: Answering, arguments: tuple[str, ...], form: str
+) -> None:
+    alert = json.loads(agent.outbox.query(Query(container=build.container_id()), 1)[0].document)
+    ids = {"INCIDENT": alert["hullwatch"]["incident"]["id"], "EVENT": alert["event"]["id"]}
+    words = [ids.get(each, each) for each in arguments]
+    with happening(agent) if arguments[0] == "events" else contextlib.nullcontext():
+        result = invoke(None, *words, "-o", form, "--socket", agent.path)
+    assert result.exit_code == 0, result.output
+    assert shown(result.stdout) == result.stdout
+    assert shown(result.stderr) == result.stderr
+    assert result.stdout
+    if arguments[0] != "status" and form in {"table", "wide"}:
+        assert "b\\x09" in result.stdout or "\\x1b" in result.stdout  # the names are there
+
+
+@contextlib.contextmanager
+def happening(agent: Answering) -> Iterator[None]:
+    """Things go on happening on that node, until the block ends."""
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        number = 0
+        while not is_over.wait(0.01):
+            number += 1
+            raw = HOSTILE.encode("utf-8", "surrogatepass")
+            agent.feed(Exec(build.NOW_NS + number, build.process(6000 + number % 100, name=raw, arguments=raw)))
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
 def test_every_command_that_shows_a_node_is_covered() -> None:
-    tested = {arguments[0] for arguments in (*ON_A_NODE, *ELSEWHERE)}
-    assert set(COMMANDS) <= tested | {"selftest"}  # which makes its own container
+    tested = {arguments[0] for arguments in (*ON_A_NODE, *ASKED, *ELSEWHERE)}
+    elsewhere = {"selftest", "top"}  # the one makes its own container, the other has tests of its screen
+    assert set(COMMANDS) <= tested | elsewhere
 
 
 def test_the_value_survives_in_json_and_yaml() -> None:

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.output import BAD, Format, Output, render_json, render_yaml
+from agent.cli.output import BAD, Format, Output, render_json, render_json_line, render_yaml
 from agent.cli.tables import Column
 from agent.text import valid, visible
 
@@ -81,6 +81,29 @@ def test_yaml_keeps_the_value_and_shows_nothing_raw(value: object) -> None:
     text = render_yaml(value)
     assert visible(text.replace("\n", "")) == text.replace("\n", "")
     assert yaml.safe_load(text) == _valid(value)
+
+
+@given(VALUES | st.text(SURROGATES))
+def test_a_line_of_json_is_one_line_and_keeps_the_value(value: object) -> None:
+    text = render_json_line(value)
+    assert text.endswith("\n")
+    assert visible(text[:-1]) == text[:-1]
+    assert json.loads(text) == _valid(value)
+
+
+def test_a_list_is_a_line_for_each_item(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Output(Format.JSONL, no_trunc=False, color=False, width=None)
+    lines.document([{"a": 1}, {"a": [2, 3]}])
+    lines.document({"b": []})
+    assert capsys.readouterr().out == '{"a": 1}\n{"a": [2, 3]}\n{"b": []}\n'
+
+
+def test_wide_columns_are_those_of_wide_alone() -> None:
+    columns = (Column("A"), Column("B", is_wide=True), Column("C"))
+    assert output().rendered_table(columns, [("1", "2", "3")]) == "A  C\n1  3\n"
+    wide = Output(Format.WIDE, no_trunc=False, color=False, width=None)
+    assert wide.is_table
+    assert wide.rendered_table(columns, [("1", "2", "3")]) == "A  B  C\n1  2  3\n"
 
 
 def test_yaml_is_for_people_too() -> None:

@@ -1,0 +1,70 @@
+"""An answer of the doctor, and what the questions are asked of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.config_schema import Config
+from collectors.capabilities import mask
+from collectors.facts import Capabilities, HostBaseline, Namespaces, Seccomp, Unknown
+from collectors.host import Roots
+
+
+class Verdict(StrEnum):
+    """``failed`` costs sight that the configured agent is meant to have, ``warning`` what it can do without."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    OFF = "off"  # not asked for, or not to be had without harm
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One thing that is needed. ``costs`` and ``mend`` are sentences, empty where nothing is missing."""
+
+    area: str
+    name: str
+    verdict: Verdict
+    found: str
+    costs: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything that the questions need; each ``try_*`` does the thing and says what came of it, or raises.
+
+    ``try_connector``, ``try_library`` and ``try_ebpf`` raise a ``CollectorError`` kind, ``try_docker`` an ``OSError``.
+    """
+
+    config: Config
+    roots: Roots
+    host: HostBaseline
+    uid: int
+    capabilities: Capabilities
+    seccomp: Seccomp | Unknown
+    label: bytes | Unknown | None
+    own: Namespaces
+    kernel: str
+    try_connector: Callable[[], str]
+    try_library: Callable[[], str]
+    try_ebpf: Callable[[], str]
+    try_docker: Callable[[], str]
+    is_clock_synchronised: Callable[[], bool]
+
+    def can(self, name: str) -> bool:
+        """Whether the capability of that name is effective."""
+        return bool(self.capabilities.effective & mask((name,)))
+
+
+def ok(area: str, name: str, found: str) -> Answer:
+    """Nothing is missing."""
+    return Answer(area, name, Verdict.OK, found)
+
+
+def off(area: str, name: str, found: str) -> Answer:
+    """Nothing is missing, since nothing was asked for."""
+    return Answer(area, name, Verdict.OFF, found)
