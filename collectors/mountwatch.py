@@ -74,7 +74,7 @@ class _Watch:
 
     mnt_namespace: int
     container_id: str | None
-    candidates: deque[ProcessKey] = field(default_factory=lambda: deque(maxlen=_CANDIDATES))
+    candidates: list[ProcessKey] = field(default_factory=list)
     root: FileId | None = None  # of the process that it was first opened through: a chroot shows a cut table
     told: int | None = None  # hash of the table that was told last
     armed: _Armed | None = None
@@ -129,7 +129,7 @@ class MountWatch:
                 self.counters.watched = len(self._watches)
             if key in watch.candidates:
                 return True
-            watch.candidates.appendleft(key)
+            watch.candidates[:] = [key, *watch.candidates[: _CANDIDATES - 1]]
             if watch.armed is None:
                 self._changed.append(watch)
                 self._wakeup.ring()
@@ -264,7 +264,7 @@ class MountWatch:
         watch.root = watch.told = None
         with self._lock:
             if armed.key not in watch.candidates:
-                watch.candidates.appendleft(armed.key)
+                watch.candidates[:] = [armed.key, *watch.candidates[: _CANDIDATES - 1]]
         self._arm(watch)
 
     def _disarm(self, watch: _Watch) -> None:

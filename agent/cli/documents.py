@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import describe
-from agent.formats.ecs import to_ecs
-from agent.report import Alert
 from agent.state import NodeState
 from agent.text import arguments, clipped, to_text
 from collectors.facts import NAMESPACE_KINDS, Confinement, Container, Executable, Process, Unknown
 from detectors.base import Member
+
+if TYPE_CHECKING:  # the builder of alerts and its formats cost every command 50 ms
+    from agent.report import Alert
 
 Document = dict[str, Any]
 
@@ -82,6 +83,8 @@ def of_confinement(confinement: Confinement) -> Document:
 
 def of_alert(alert: Alert) -> Document:
     """The alert as the agent would write it."""
+    from agent.formats.ecs import to_ecs
+
     return to_ecs(alert)
 
 

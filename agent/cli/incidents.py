@@ -18,7 +18,6 @@ from agent.cli.story import Node, Story, drawn, tree
 from agent.cli.tables import Cell, Column
 from agent.cli.told import severity_cell, text
 from agent.cli.verdict import Verdict
-from agent.formats.ecs import entity_id
 from agent.state import NodeState
 from agent.text import to_text
 from collectors.facts import Process, ProcessKey
@@ -133,6 +132,8 @@ def _tell(agent: Agent, wanted: str, page: Path | None, output: Output) -> None:
 
 def _chain(state: NodeState, process: Process) -> tuple[told.Document, ...]:
     """A process and its ancestors, with the names that they have in alerts."""
+    from agent.formats.ecs import entity_id
+
     return tuple(
         {
             "entity_id": entity_id(state.host.boot_id, each.key),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,11 +13,13 @@ from agent.cli.filters import Filter, filter_options
 from agent.cli.output import BAD, DOUBTFUL, Output, note, output_options, write
 from agent.cli.select import choose, display_name
 from agent.cli.tables import Cell, Column
-from agent.report import Alert
 from agent.state import NodeState
 from agent.text import to_text
 from collectors.confinement import Relation
 from collectors.facts import Mount, Unknown
+
+if TYPE_CHECKING:
+    from agent.report import Alert
 
 ASPECT_WIDTH = 60
 MOUNT_COLUMNS = (Column("MOUNT POINT", 60), Column("ACCESS"), Column("TYPE"), Column("SOURCE", 80))

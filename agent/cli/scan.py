@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import documents, exposure, node
+from agent.cli import documents, node
 from agent.cli.filters import Filter, filter_options
 from agent.cli.output import EXIT_CLEAN, EXIT_FINDINGS, SEVERITY_STYLES, Output, note, output_options, short_id
 from agent.cli.select import display_name
 from agent.cli.tables import Cell, Column
-from agent.report import Alert
 from detectors.base import Severity
+
+if TYPE_CHECKING:
+    from agent.report import Alert
 
 COLUMNS = (
     Column("SEVERITY"),
@@ -64,6 +66,8 @@ def scan(
     snapshot = look(config, True)  # noqa: FBT003 (a ``Look``)
     least = Severity[min_severity.upper()]
     if is_exposure:
+        from agent.cli import exposure  # knows every detector, which costs its time
+
         ctx.exit(exposure.show(snapshot, config, least, only, output))
     findings = (
         each

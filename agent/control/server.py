@@ -105,6 +105,7 @@ class ControlServer:
         self._bound: Bound | None = None
         self._clients: dict[int, _Client] = {}
         self._deaf_until = 0.0
+        self._look_at = 0.0
 
     @property
     def is_listening(self) -> bool:
@@ -126,8 +127,7 @@ class ControlServer:
         self._poller.register(self._wakeup, select.POLLIN)
         try:
             while not self._is_stopping:
-                if self._bound is None:
-                    self._listen()
+                self._look_after_the_file()
                 self._turn()
         finally:
             for client in tuple(self._clients.values()):
@@ -137,6 +137,19 @@ class ControlServer:
                 self._bound = None
             if self._is_stopping:
                 self._wakeup.close()
+
+    def _look_after_the_file(self) -> None:
+        """Make it where there is none, and anew where somebody has taken it away; now and then."""
+        now = time.monotonic()
+        if self._bound is not None and now >= self._look_at:
+            self._look_at = now + RETRY_SECONDS
+            if not self._bound.is_in_place():
+                self._poller.unregister(self._bound.listener)
+                self._bound.close()
+                self._bound, self._look_at = None, 0.0
+        if self._bound is None and now >= self._look_at:
+            self._look_at = now + RETRY_SECONDS
+            self._listen()
 
     def _listen(self) -> None:
         try:

@@ -43,12 +43,19 @@ class Bound:
     path: str
     file: tuple[int, int]
 
+    def is_in_place(self) -> bool:
+        """The file is still there, and still ours: nobody has moved or removed it."""
+        try:
+            found = os.lstat(self.path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.file
+
     def close(self) -> None:
         """Stop listening, and take the file away if it is still ours."""
         self.listener.close()
         with contextlib.suppress(OSError):
-            found = os.lstat(self.path)
-            if (found.st_dev, found.st_ino) == self.file:
+            if self.is_in_place():
                 os.unlink(self.path)
 
 

@@ -13,10 +13,14 @@ from functools import lru_cache
 from collectors.bounded import read_bounded
 from collectors.errors import Malformed
 from collectors.facts import CgroupMembership
+from collectors.flyweight import flyweight
 
 SOURCE = "proc/cgroup"
 MAX_BYTES = 65536
 _SHARED_BYTES = 2048  # longer ones are an attacker's, and would make the cache large
+
+
+_intern = flyweight(1024)
 
 
 def parse_cgroup(data: bytes) -> tuple[CgroupMembership, ...]:
@@ -35,7 +39,7 @@ def _parse_line(line: bytes) -> CgroupMembership:
     hierarchy, controllers, path = parts
     if not hierarchy.isdigit() or len(hierarchy) > 10:  # noqa: PLR2004 (digits of an int)
         raise Malformed(SOURCE, "a hierarchy that is no number")
-    return CgroupMembership(int(hierarchy), controllers, path)
+    return CgroupMembership(int(hierarchy), _intern(controllers), _intern(path))
 
 
 _parse_shared = lru_cache(maxsize=2048)(parse_cgroup)  # a flyweight: processes of one cgroup share one value

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,20 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path, argument
         finally:
             os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("arguments", [("events",), ("alerts", "-f")])
+def test_an_interrupt_ends_a_stream_quietly(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    program = [sys.executable, "-c", "from agent.cli import main; main()", *arguments]
+    with answering(tmp_path, *sleeping(1), Seen(build.NOW_NS, escaped())) as agent:
+        command = [*program, "--socket", agent.path]
+        with subprocess.Popen(  # noqa: S603
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        ) as watching:
+            assert watching.stdout is not None
+            assert watching.stdout.readline().startswith("TIME")
+            watching.send_signal(signal.SIGINT)
+            _, said = watching.communicate(timeout=COMMAND_SECONDS)
+    assert watching.returncode == 130
+    assert "Traceback" not in said
+    assert "Aborted" not in said

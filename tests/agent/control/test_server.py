@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.control import protocol, socket_file
+from agent.control import protocol, server, socket_file
 from agent.control.answers import FEED_LIMIT, Feed, Unanswerable
 from agent.control.client import Connection, ControlError
 from agent.control.protocol import Code, Error, Frames, FromAgent, Hello, Request, encode
@@ -176,6 +177,32 @@ def test_one_that_asks_nothing_gives_way(tmp_path: Path) -> None:
             assert isinstance(heard(idle)[0], Hello)  # and then the end
             second.sendall(encode(Request(1, "status", {})))
             assert second.recv(65_536)
+
+
+def test_a_socket_that_was_taken_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "RETRY_SECONDS", 0.05)
+    with answering(tmp_path) as agent:
+        os.unlink(agent.path)
+        wait_until(lambda: os.path.exists(agent.path))
+        with Connection(agent.path) as client:
+            assert next(client.ask("status"))
+
+
+def test_the_socket_is_made_as_soon_as_there_is_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "RETRY_SECONDS", 0.05)
+    place = tmp_path / "control.sock"
+    place.write_text("in the way")
+    troubles: list[str] = []
+    made = server.ControlServer(str(place), None, {}, "0.1.0", on_listening=lambda _: None, on_trouble=troubles.append)
+    thread = threading.Thread(target=made.run, daemon=True)
+    thread.start()
+    wait_until(lambda: troubles)
+    time.sleep(0.2)
+    place.unlink()
+    wait_until(lambda: made.is_listening)
+    made.stop()
+    thread.join(PATIENCE_SECONDS)
+    assert (troubles, place.exists()) == ([f"{place} is there already and is no socket"], False)
 
 
 def test_without_a_descriptor_it_waits_for_one_and_does_not_spin(
