@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,27 @@ def load_config(path: str | Path) -> Config:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(str(path), None, "", f"cannot be read: {error.strerror or error}") from error
-    from agent.incidents import INCIDENT
-    from detectors.catalog import DETECTORS  # late: whoever only parses needs no detectors
+    return parse_config(raw, str(path), _CatalogueIds())
 
-    return parse_config(raw, str(path), frozenset(each.id for each in (*DETECTORS, INCIDENT)))
+
+class _CatalogueIds(Collection[str]):
+    """The ids of all detectors, imported when one is asked for: few configurations name any."""
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        from agent.incidents import INCIDENT
+        from detectors.catalog import DETECTORS
+
+        return frozenset(each.id for each in (*DETECTORS, INCIDENT))
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._ids
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
 
 def parse_config(raw: bytes, file: str, known_rules: Collection[str]) -> Config:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from agent.cli import node
+from agent.cli.filters import Filter, filter_options
 from agent.cli.output import Refused
 
 _JOIN_SECONDS = 2.0
@@ -31,9 +32,10 @@ _JOIN_SECONDS = 2.0
     show_default=True,
     help="Colours; auto has them unless NO_COLOR is set.",
 )
+@filter_options
 @node.config_option
 @click.pass_obj
-def top(look: node.Look | None, interval_seconds: float, color: str, config_path: Path | None) -> None:
+def top(look: node.Look | None, interval_seconds: float, color: str, only: Filter, config_path: Path | None) -> None:
     """Watch the containers of this node by risk: a live screen.
 
     Who got out comes first, then the worst finding, then the most ways out; namespaces of the host are in red. ENTER
@@ -51,7 +53,7 @@ def top(look: node.Look | None, interval_seconds: float, color: str, config_path
     from agent.cli.screen import terminal
     from agent.cli.screen.source import Feed, SweepSource
 
-    feed = Feed(SweepSource(config, look or node.look_here), interval_seconds=interval_seconds)
+    feed = Feed(SweepSource(config, look or node.look_here, only.admits), interval_seconds=interval_seconds)
     feed.start()
     try:
         terminal.show(feed, color=color == "always" or (color == "auto" and not os.environ.get("NO_COLOR")))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.cli import documents, ps, ways_out
 from agent.cli.node import Snapshot
 from agent.cli.output import SEVERITY_STYLES
-from agent.cli.select import display_name
+from agent.cli.select import Admits, anything, display_name
 from agent.cli.tables import Span
 from agent.config_schema import Config
 from agent.report import Alert
@@ -68,8 +68,8 @@ class Picture:
     unseen: tuple[str, ...]
 
 
-def picture_of(snapshot: Snapshot, config: Config, at_ns: int) -> Picture:
-    """The picture of a look that judged."""
+def picture_of(snapshot: Snapshot, config: Config, at_ns: int, admits: Admits = anything) -> Picture:
+    """The picture of a look that judged, of the containers that are meant."""
     state = snapshot.state
     members: dict[str, list[Process]] = {}
     for process in state.processes():
@@ -77,9 +77,10 @@ def picture_of(snapshot: Snapshot, config: Config, at_ns: int) -> Picture:
             members.setdefault(container.id, []).append(process)
     alerts = [each for each in snapshot.alerts if each.phase is None]
     cards = [
-        _card(snapshot, config, container, members.get(container.id, []), alerts) for container in state.containers()
+        _card(snapshot, config, container, members.get(container.id, []), alerts)
+        for container in filter(admits, state.containers())
     ]
-    nobody = _findings(each for each in alerts if each.container_id is None)
+    nobody = _findings(each for each in alerts if each.container_id is None and admits(None))
     return Picture(at_ns, tuple(sorted(cards, key=_risk)), nobody, snapshot.unseen)
 
 

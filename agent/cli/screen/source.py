@@ -13,6 +13,7 @@ from typing import Protocol
 from agent.cli import node
 from agent.cli.output import Refused
 from agent.cli.screen.picture import Picture, picture_of
+from agent.cli.select import Admits, anything
 from agent.config_schema import Config
 
 
@@ -26,13 +27,15 @@ class Source(Protocol):
 class SweepSource:
     """Looks at the node itself, as ``hullwatch scan`` does; needs no agent."""
 
-    def __init__(self, config: Config, look: node.Look) -> None:
+    def __init__(self, config: Config, look: node.Look, admits: Admits = anything) -> None:
         self._config = config
         self._look = look
+        self._admits = admits
 
     def take(self) -> Picture:
         """See ``Source``."""
-        return picture_of(self._look(self._config, True), self._config, time.time_ns())  # noqa: FBT003 (a ``Look``)
+        snapshot = self._look(self._config, True)  # noqa: FBT003 (a ``Look``)
+        return picture_of(snapshot, self._config, time.time_ns(), self._admits)
 
 
 class Feed:

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from agent.cli.filters import Filter
 from agent.cli.node import Snapshot
 from agent.cli.output import Refused
 from agent.cli.screen.picture import Picture
@@ -37,6 +38,11 @@ def test_a_look_judges_and_becomes_a_picture() -> None:
     assert asked == [True]
     assert [(card.name, card.is_out) for card in found.cards] == [("web-1", True), ("web-2", False)]
     assert found.unseen == ("root of 3 is not known",)
+
+
+def test_a_filter_leaves_containers_out() -> None:
+    found = SweepSource(Config(), broken_out(), Filter(container="web-2").admits).take()
+    assert [card.name for card in found.cards] == ["web-2"]
 
 
 def test_takes_pictures_until_it_is_stopped_and_none_in_a_pause() -> None:
