@@ -102,6 +102,8 @@ def test_an_agent_that_watches_and_delivers_is_well_and_ready() -> None:
             Code.KUBERNETES_API_FAILING,
             Status.DEGRADED,
             "the Kubernetes API says: answered 403: labels and owners of pods may be missing",
+        ),
+        (
             {"is_control_missing": True},
             Code.CONTROL_UNAVAILABLE,
             Status.DEGRADED,
