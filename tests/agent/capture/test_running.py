@@ -26,6 +26,7 @@ def test_a_tap_hears_what_the_agent_applies(capfd: pytest.CaptureFixture[str], t
             "containers": {"docker": {"enabled": False}},
             "state": {"directory": None},
             "metrics": {"address": None},
+            "hardening": {"drop_capabilities": False, "syscall_filter": False},  # it would be the tests that lose them
             "output": {"file": {"path": str(tmp_path / "alerts")}, "stdout": {"enabled": False}},
         },
         Config,
