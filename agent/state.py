@@ -338,20 +338,28 @@ class NodeState:
             self._note_sender(parent, record.container_id)
 
     def _sent_into(self, record: Record) -> str | None:
-        """The container whose mount namespace the task has, if its parent has sent others into that one: a shim.
+        """The container whose mount namespace the task has, if a shim above it has sent others into that one.
 
-        The runtime put it there. Its cgroup may say otherwise by now: it has left it, or hides in a neighbour's.
+        The runtime put it there, and may still stand between. Its cgroup may say otherwise by now: it has left it, or
+        hides in a neighbour's.
         """
-        parent, namespace = record.parent, record.process.confinement.namespaces.mnt
-        if parent is None or parent.process.key.pid == 1 or namespace == self.host.namespaces.mnt:
+        namespace = record.process.confinement.namespaces.mnt
+        if namespace == self.host.namespaces.mnt:
             return None
-        for container_id in self._senders.get(parent.process.key.pid, ()):
-            state = self._containers.get(container_id)
-            if state is not None and state.first is not None:
-                first = state.first.confinement.namespaces.mnt
-                if isinstance(first, int) and first == namespace:
-                    return container_id
+        above = record.parent.parent if record.parent is not None else None
+        for sender in (record.parent, above):
+            for container_id in self._sent_by(sender):
+                state = self._containers.get(container_id)
+                if state is not None and state.first is not None:
+                    first = state.first.confinement.namespaces.mnt
+                    if isinstance(first, int) and first == namespace:
+                        return container_id
         return None
+
+    def _sent_by(self, sender: Record | None) -> Iterable[str]:
+        """The containers that a process has sent others into; pid 1 has everybody in the end."""
+        pid = sender.process.key.pid if sender is not None else 1
+        return self._senders.get(pid, ()) if pid != 1 else ()
 
     def _note_sender(self, sender: Record | None, container_id: str) -> None:
         """Remember who has a child in a container without being in one; the oldest is forgotten."""

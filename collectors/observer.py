@@ -13,7 +13,7 @@ Bounded: ``limit`` processes are remembered; more are told again at every look, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from collectors.bounded import unknown
@@ -424,12 +424,21 @@ class Observer:
         return inherited or owner
 
     def _sent_into(self, process: Process) -> str | None:
-        """A child of a container's shim with the container's mount namespace, and another cgroup already."""
+        """A task from a container's shim with the container's mount namespace, and another cgroup already."""
         namespace = self._mounts.own_namespace(process)
-        for container_id in self._outer_parents.get(process.parent_pid, ()) if process.parent_pid != 1 else ():
-            if namespace is not None and namespace == self._mounts.namespace_of(container_id):
-                return container_id
+        if namespace is None:
+            return None
+        for sender in self._senders_of(process):
+            for container_id in self._outer_parents.get(sender, ()):
+                if namespace == self._mounts.namespace_of(container_id):
+                    return container_id
         return None
+
+    def _senders_of(self, process: Process) -> Iterator[int]:
+        """Who may have sent it in: its parent, and the parent of that, while a runtime still stands between."""
+        parent = self._tracked.get(process.parent_pid)
+        above = parent.told.parent_pid if parent is not None and parent.told is not None else 1
+        yield from (pid for pid in (process.parent_pid, above) if pid > 1)
 
     def _note_outer_parent(self, pid: int, container_id: str) -> None:
         """Whoever has a child in a container without being in one: a shim. Bounded, the oldest is forgotten."""

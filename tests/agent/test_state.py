@@ -363,6 +363,14 @@ def test_process_that_a_shim_sent_in_belongs_although_it_left_the_cgroup_before_
     assert member.by_lineage
 
 
+def test_process_belongs_where_it_was_sent_also_while_a_runtime_stands_above_it() -> None:
+    state = with_container()
+    state.apply(Seen(NOW + 1, build.host_process(902, parent_pid=900)))
+    left = build.process(parent_pid=902, confinement=build.confinement(cgroups=HOST_CGROUP))
+    state.apply(Seen(NOW + 2, left))
+    assert member_of(state, left).container.id == build.container_id()
+
+
 def test_process_in_a_neighbours_cgroup_belongs_where_its_shim_and_namespaces_say() -> None:
     state = with_container(1)
     state.apply(ContainerSeen(NOW, build.container(2)))

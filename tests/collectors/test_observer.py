@@ -252,6 +252,18 @@ def test_mount_table_seen_through_a_chroot_is_not_taken(node: Node) -> None:
     assert node.told(MountTable) == []
 
 
+def test_who_was_sent_in_is_known_also_while_the_runtime_stands_above_it(node: Node) -> None:
+    """It has left the container's cgroup before anybody looked, and the runtime's process has not ended yet."""
+    node.put_member(100)
+    node.put(60, stat=stat_line(60, parent_pid=SHIM))
+    node.put_member(101, parent=60, cgroup=HOST_CGROUP)
+    for pid in (100, 60, 101):
+        node.observer.executed(pid, 7)
+    tracked = node.observer.tracked(101)
+    assert tracked is not None
+    assert tracked.container_id == CONTAINER
+
+
 def test_mounts_are_watched_also_of_who_was_met_before_it_had_its_own(node: Node) -> None:
     """The runtime's process is in the container's cgroup before it makes the mount namespace."""
     watch = MountWatch(node.proc, node.events.append, lambda _: (), node.clock)

@@ -46,7 +46,8 @@ def agent(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 def test_it_has_four_capabilities_and_the_best_tier(agent: RunningAgent) -> None:
     status = Path(f"/proc/{agent.pid}/status").read_text()
     (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
-    assert int(effective, 16) == mask(f"CAP_{name.upper()}" for name in CAPABILITIES)
+    kept = set(CAPABILITIES) - {"perfmon"}  # which only the loading of the programs needs
+    assert int(effective, 16) == mask(f"CAP_{name.upper()}" for name in kept)
     assert [record["sensor"] for record in agent.log if record.get("event") == "starting"] == ["ebpf"]
 
 
