@@ -6,7 +6,6 @@ The containers are real ones, made by runc from a bundle of Docker's: namespaces
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +17,7 @@ import psutil
 
 from agent.selftest.alerts import OwnAgent
 
-CONTAINERS = int(os.environ.get("C", "500"))
+CONTAINERS = 500
 PROCESSES_EACH = 20
 SETTLE_SECONDS = 10.0
 BUNDLE = Path(__file__).parents[1] / "tests/support/captured/docker-20.10-cgroup-v1/config.json"
