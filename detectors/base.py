@@ -7,7 +7,7 @@ adds all that is static (names, techniques, ancestors, container, pod) and decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
@@ -222,10 +222,16 @@ def holder(process: Process, view: NodeView) -> Holder | Blind | None:
     return Holder(member, member.first, process.descriptors)
 
 
-def actor(process: Process, view: NodeView) -> Member | Blind | None:
-    """Who did something, as a container process; ``None`` where it is none."""
+def actor(process: Process, view: NodeView) -> Generator[Finding | Blind, None, Member | None]:
+    """Who did something, as a container process; ``None`` where it is none, or not known, which is told as ``Blind``.
+
+    For ``yield from``, whose value it is.
+    """
     member = view.member(process)
-    return Blind(member.why, process.key) if isinstance(member, Unknown) else member
+    if isinstance(member, Unknown):
+        yield Blind(member.why, process.key)
+        return None
+    return member
 
 
 def may_reach(actor: Member, victim: Member, view: NodeView) -> bool:

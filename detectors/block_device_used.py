@@ -16,7 +16,6 @@ from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, T
 from collectors.facts import Container, Declared, DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
@@ -75,10 +74,8 @@ def _judge(event: CallMade | FileTouched, device: int, mode: int, verb: str, vie
     """A node that was made or opened; only of a disk that the node has."""
     if mode & S_IFMT != S_IFBLK or device not in view.host.block_devices:
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     is_hosts = device in _backing(view)
     is_declared = _is_declared(device, member.container)

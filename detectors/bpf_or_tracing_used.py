@@ -16,7 +16,6 @@ from collectors.events import CallMade, Exec, ProcessEvent, Seen
 from collectors.facts import Capabilities, Container, Declared, Process
 from collectors.notable import anonymous_name
 from detectors.base import (
-    Blind,
     Detector,
     Family,
     Finding,
@@ -92,10 +91,8 @@ def _called(event: CallMade, view: NodeView) -> Found:
         what = "opened a perf event of others"
     else:
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     is_granted = _is_granted(member.container)
     yield Finding(

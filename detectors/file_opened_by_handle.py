@@ -15,7 +15,6 @@ from collectors.events import CallMade
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
@@ -36,10 +35,8 @@ def check(event: CallMade, view: NodeView) -> Found:
     """Where the file is that was opened."""
     if event.call != CALL or event.file_system in WITHOUT_FILES:
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     if event.error in REFUSALS:
         what, severity = "was refused to open a file by its handle", Severity.MEDIUM

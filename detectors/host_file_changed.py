@@ -17,7 +17,6 @@ from collectors.events import FileTouched, Touch, Watched, WatchKind
 from collectors.facts import Container, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
@@ -44,10 +43,8 @@ def check(event: FileTouched, view: NodeView) -> Found:
     places = tuple(each for each in event.watched if each.kind in _KINDS) if event.touch in _CHANGES else ()
     if not places and event.touch is not Touch.HOST_MOUNT:
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     names = tuple(sorted({each.path for each in places}))
     is_service = bool(places) and all(_is_service(each, member.container) for each in places)

@@ -49,10 +49,8 @@ _INIT = 1
 
 def check(event: ProcessReached, view: NodeView) -> Found:
     """Ask whose the receiver is."""
-    sender = actor(event.process, view) if event.signal in SIGNALS else None
-    if sender is None or isinstance(sender, Blind):
-        if sender is not None:
-            yield sender
+    sender = (yield from actor(event.process, view)) if event.signal in SIGNALS else None
+    if sender is None:
         return
     target = view.process_by_pid(event.target_pid)
     if target is None:

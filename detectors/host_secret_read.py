@@ -40,10 +40,8 @@ def check(event: FileTouched | ProcessReached, view: NodeView) -> Found:
     secrets = [each for each in event.watched if each.kind is WatchKind.SECRET]
     if event.touch not in _READS or not secrets:
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     own = _pod_uid(member.container)
     foreign = tuple(sorted(each.path for each in secrets if not each.pod_uid or each.pod_uid != own))
@@ -59,10 +57,8 @@ def check(event: FileTouched | ProcessReached, view: NodeView) -> Found:
 
 
 def _environment(event: ProcessReached, view: NodeView) -> Found:
-    reader = actor(event.process, view)
-    if reader is None or isinstance(reader, Blind):
-        if reader is not None:
-            yield reader
+    reader = yield from actor(event.process, view)
+    if reader is None:
         return
     target = view.process_by_pid(event.target_pid)
     victim = view.member(target) if target is not None else None

@@ -21,7 +21,6 @@ from collectors.events import FileTouched, KernelValue, Touch
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -68,10 +67,8 @@ def check(event: KernelValue | FileTouched, view: NodeView) -> Found:
 def _opened(event: FileTouched, view: NodeView) -> Found:
     is_binfmt = event.file_system == BINFMT_MISC_MAGIC
     is_helper = event.touch is Touch.KERNEL and (is_binfmt or event.path.endswith(FILES))
-    member = actor(event.process, view) if is_helper else None
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = (yield from actor(event.process, view)) if is_helper else None
+    if member is None:
         return
     name = event.path.rsplit(b"/", 1)[-1].decode("ascii", "backslashreplace")
     yield Finding(

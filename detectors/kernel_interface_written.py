@@ -20,7 +20,6 @@ from collectors.capabilities import mask
 from collectors.events import FileTouched, KernelValue, Touch
 from collectors.facts import Namespaces, Unknown
 from detectors.base import (
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -69,10 +68,8 @@ def _opened(event: FileTouched, view: NodeView) -> Found:
     severity = _weight(event) if event.touch is Touch.KERNEL else None
     if severity is None or _is_own(event, view):
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     path = event.path.decode("utf-8", "backslashreplace")
     yield Finding(

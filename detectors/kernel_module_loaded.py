@@ -17,7 +17,6 @@ from collectors.events import CallMade, KernelValue
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -52,10 +51,8 @@ def check(event: KernelValue | CallMade, view: NodeView) -> Found:
 
 def _called(event: CallMade, view: NodeView) -> Found:
     """A container process called; whatever came of it, it is none of its business."""
-    member = actor(event.process, view) if event.call in CALLS else None
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = (yield from actor(event.process, view)) if event.call in CALLS else None
+    if member is None:
         return
     is_refused = event.error in REFUSALS
     what = "remove a module from the kernel" if event.call == "delete_module" else "load a module into the kernel"

@@ -15,7 +15,6 @@ from collectors.capabilities import mask
 from collectors.events import CallMade, KernelValue
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -47,10 +46,8 @@ def check(event: KernelValue | CallMade, view: NodeView) -> Found:
 
 def _called(event: CallMade, view: NodeView) -> Found:
     is_kexec = event.call in _KEXEC
-    member = actor(event.process, view) if is_kexec or event.call == "reboot" else None
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = (yield from actor(event.process, view)) if is_kexec or event.call == "reboot" else None
+    if member is None:
         return
     is_refused = event.error in _REFUSALS or (not is_kexec and event.error == _EINVAL)
     yield Finding(

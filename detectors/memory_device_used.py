@@ -18,7 +18,6 @@ from collectors.facts import Container, Declared, Descriptor, DescriptorKind
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
@@ -71,10 +70,8 @@ def _judge_held(held: Holder, _view: NodeView) -> Found:
 def _judge(event: CallMade | FileTouched, rdev: int, mode: int, verb: str, view: NodeView) -> Found:
     """A node that was made or opened."""
     device = dangerous(rdev) if mode & S_IFMT == S_IFCHR else None
-    member = actor(event.process, view) if device is not None else None
-    if device is None or member is None or isinstance(member, Blind):
-        if isinstance(member, Blind):
-            yield member
+    member = (yield from actor(event.process, view)) if device is not None else None
+    if device is None or member is None:
         return
     if not device.is_raw and _is_declared(rdev, member.container):
         return

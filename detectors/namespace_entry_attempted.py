@@ -66,10 +66,8 @@ def _judge(held: Holder, view: NodeView) -> Found:
 
 def _refused(event: Refused, view: NodeView) -> Found:
     """An attempt to enter some namespace; which one, the kernel does not say."""
-    member = actor(event.process, view) if event.call == "setns" else None
-    if isinstance(member, Blind):
-        yield member
-    elif member is not None:
+    member = (yield from actor(event.process, view)) if event.call == "setns" else None
+    if member is not None:
         yield Finding(
             "was refused to enter a namespace",
             member.container.id,
@@ -83,11 +81,9 @@ def _refused(event: Refused, view: NodeView) -> Found:
 def _opened(event: FileTouched, view: NodeView) -> Found:
     """A namespace that was opened, by its number; its kind is that of whoever has it."""
     is_namespace = event.touch is Touch.NAMESPACE and event.file is not None
-    member = actor(event.process, view) if is_namespace else None
-    if member is None or isinstance(member, Blind) or isinstance(member.first, Unknown) or event.file is None:
-        if isinstance(member, Blind):
-            yield member
-        elif member is not None and isinstance(member.first, Unknown):
+    member = (yield from actor(event.process, view)) if is_namespace else None
+    if member is None or isinstance(member.first, Unknown) or event.file is None:
+        if member is not None and isinstance(member.first, Unknown):
             yield Blind(f"first process: {member.first.why}", event.process.key)
         return
     number = event.file.inode

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collectors.events import FileTouched, Touch
 from collectors.facts import Unknown
 from detectors.base import (
-    Blind,
     Detector,
     Family,
     Finding,
@@ -34,10 +33,8 @@ def check(event: FileTouched, view: NodeView) -> Found:
     what = _WHAT.get(event.touch)
     if what is None:
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     is_hosts = _is_hosts(event, member, view)
     path = event.path.decode("utf-8", "backslashreplace")

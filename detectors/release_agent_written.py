@@ -18,7 +18,6 @@ from collectors.events import FileTouched, KernelValue, Touch
 from collectors.facts import Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Confidence,
     Detector,
     Family,
@@ -49,10 +48,8 @@ def check(event: KernelValue | FileTouched, view: NodeView) -> Found:
 
 def _opened(event: FileTouched, view: NodeView) -> Found:
     name = event.path.rsplit(b"/", 1)[-1].decode("ascii", "backslashreplace")
-    member = actor(event.process, view) if event.touch is Touch.KERNEL and name in {AGENT, FLAG} else None
-    if isinstance(member, Blind):
-        yield member
-    elif member is not None:
+    member = (yield from actor(event.process, view)) if event.touch is Touch.KERNEL and name in {AGENT, FLAG} else None
+    if member is not None:
         yield Finding(
             f"opened {name} of a cgroup for writing",
             member.container.id,

@@ -34,10 +34,8 @@ def check(event: RootChange | Refused, view: NodeView) -> Found:
     """A refused attempt, or whose directory the new root is."""
     if isinstance(event, Refused) and event.call not in CALLS:
         return
-    member = actor(event.process, view)
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = yield from actor(event.process, view)
+    if member is None:
         return
     if isinstance(event, Refused):
         evidence = (("call", event.call), ("error", event.error))

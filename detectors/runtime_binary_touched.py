@@ -17,7 +17,6 @@ from collectors.events import Exec, FileTouched, ProcessEvent, Seen, Touch, Watc
 from collectors.facts import Container, Descriptor, DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
-    Blind,
     Detector,
     Family,
     Finding,
@@ -65,10 +64,8 @@ def _judge(held: Holder, view: NodeView) -> Found:
 def _written(event: FileTouched, view: NodeView) -> Found:
     """A watched executable that was opened for writing, or changed."""
     names = tuple(sorted(each.path for each in event.watched if each.kind is WatchKind.RUNTIME))
-    member = actor(event.process, view) if names and event.touch in _CHANGES else None
-    if member is None or isinstance(member, Blind):
-        if member is not None:
-            yield member
+    member = (yield from actor(event.process, view)) if names and event.touch in _CHANGES else None
+    if member is None:
         return
     is_given = names[0].startswith(f"{PLUGINS}/") and _installs_plugins(member.container)
     yield Finding(
