@@ -1,11 +1,12 @@
-"""A real engine, an image, and the real agent of each sensor tier, once for all tests that use it.
+"""A real engine, an image, and the real agents of all sensor tiers, once for all tests that use them.
 
-Root only. Where something is missing the tests skip and say what.
+The agents run side by side, so that each act is done once and seen by all. `HULLWATCH_LIVE_TIERS` (names with commas
+between them) chooses them. Root only. Where something is missing the tests skip and say what.
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -13,12 +14,12 @@ import pytest
 
 from tests.support import host_state, image, running_agent, toolbox
 from tests.support.engine import Engine, EngineUnavailableError, find_or_start
-from tests.support.running_agent import SETTLE_SECONDS, AgentError, RunningAgent, shown
+from tests.support.running_agent import SETTLE_SECONDS, AgentError, Alert, RunningAgent, shown
 from tests.support.stage import Stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/alert.schema.json"
 ORDER = ("poll", "netlink", "ebpf")
-TIERS = ORDER[:2]
+TIERS = tuple(tier for tier in ORDER if tier in os.environ.get("HULLWATCH_LIVE_TIERS", "poll,netlink").split(","))
 
 
 def sees(tier: str, weakest: str) -> bool:
@@ -61,34 +62,63 @@ def misfits(agent: RunningAgent) -> list[str]:
 
 
 class Agents:
-    """The agent of one tier at a time, started when a test first wants it, kept while the next one wants the same."""
+    """The agents of the tiers, each started when a test first wants it, and kept."""
 
     def __init__(self, engine: Engine, directory: Path) -> None:
         self._engine = engine
         self._directory = directory
-        self._current: RunningAgent | None = None
+        self._running: dict[str, RunningAgent] = {}
         self._refused: dict[str, str] = {}
 
     def of_tier(self, tier: str) -> RunningAgent:
         """The running agent of a tier; one that does not start is waited for once, and fails each test of it."""
-        if self._current is not None and self._current.tier == tier and self._current.is_running:
-            return self._current
-        self.stop()
+        current = self._running.get(tier)
+        if current is not None and current.is_running:
+            return current
         if tier in self._refused:
             pytest.fail(self._refused[tier])
         try:
-            self._current = running_agent.start(self._engine, tier, self._directory)
+            self._running[tier] = running_agent.start(self._engine, tier, self._directory)
         except AgentError as error:
             self._refused[tier] = str(error)
             raise
-        return self._current
+        return self._running[tier]
+
+    def that_see(self, weakest: str = ORDER[0]) -> "Watching":
+        """The running agents of all tiers from the weakest on."""
+        return Watching([self.of_tier(tier) for tier in TIERS if sees(tier, weakest)])
 
     def stop(self) -> None:
-        """End the agent in order; AssertionError if it did not end so, or wrote what does not fit the schema."""
-        ended, self._current = self._current, None
-        if ended is not None:
-            problems = ended.stop() + misfits(ended)
-            assert not problems, "\n".join(problems)
+        """End the agents in order; AssertionError if one did not end so, or wrote what does not fit the schema."""
+        ended, self._running = self._running, {}
+        problems = [f"{tier}: {each}" for tier, agent in ended.items() for each in agent.stop() + misfits(agent)]
+        assert not problems, "\n".join(problems)
+
+
+class Watching:
+    """Agents that watch the same act, and how far each had told when it began."""
+
+    def __init__(self, agents: Sequence[RunningAgent]) -> None:
+        self._marks = [(agent, agent.mark()) for agent in agents]
+
+    def each(self, check: Callable[[RunningAgent, int], object]) -> None:
+        """Hold every agent, and its mark, against a check; AssertionError tells what failed in which tiers."""
+        failed = []
+        for agent, mark in self._marks:
+            try:
+                check(agent, mark)
+            except AssertionError as error:
+                failed.append(str(error))
+        assert not failed, "\n".join(failed)
+
+    def said(self, is_alarm: Callable[[Alert], bool]) -> list[str]:
+        """The alerts since the marks that are alarms, a line each with its tier."""
+        return [
+            f"{agent.tier}: {shown(alert)}"
+            for agent, mark in self._marks
+            for alert in agent.alerts_since(mark)
+            if is_alarm(alert)
+        ]
 
 
 @pytest.fixture(scope="session")

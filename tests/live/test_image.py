@@ -19,7 +19,6 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.live.conftest import Agents
 from tests.support import kustomize
 from tests.support.daemonset import Manifest, as_docker_run, find, load, probe_addresses
 from tests.support.engine import Engine
@@ -37,12 +36,6 @@ NAME = "hullwatch"
 # Detectors of what is read from the namespaces of other processes, and of what from their descriptors.
 OF_NAMESPACES = {"HW-101", "HW-102", "HW-114"}
 OF_DESCRIPTORS = {"HW-201", "HW-204", "HW-221"}
-
-
-@pytest.fixture(autouse=True)
-def _no_other_agent(agents: Agents) -> None:
-    """The pod has the host's network, so the agent of the tests before would answer in its place."""
-    agents.stop()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from tests.live.conftest import TIERS, misfits
 from tests.support import running_agent
 from tests.support.processes import unique_seconds, wait_for_process
-from tests.support.running_agent import RunningAgent, rule
+from tests.support.running_agent import RunningAgent, rule, settle
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.live
@@ -55,7 +55,7 @@ def test_a_rule_of_the_configuration_is_told(ruled: RunningAgent, stage: Stage) 
             stage.engine.execute(container, "/tmp/busybox", "sleep", seconds, options=("-d",))
             pids[container.id] = wait_for_process(seconds, first="/tmp/busybox")
         alert = ruled.wait_for("OPS-1", container=database.id, pids=(pids[database.id],), at_least=70)
-        ruled.settle()
+        settle()
     assert alert["rule"]["ruleset"] == "operator"
     assert "root runs /tmp/busybox, below " in alert["message"]
     assert [each["container"]["id"] for each in ruled.alerts if rule(each) == "OPS-1"] == [database.id]

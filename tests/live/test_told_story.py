@@ -8,7 +8,7 @@ import pytest
 
 from tests.live.conftest import TIERS
 from tests.support.acts.catalog import ACTS
-from tests.support.running_agent import Alert, RunningAgent, find_command
+from tests.support.running_agent import Alert, RunningAgent, find_command, settle
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.live
@@ -30,14 +30,14 @@ def test_an_alert_line_leads_to_the_story(agent: RunningAgent, stage: Stage, tmp
     mark = agent.mark()
     with ESCAPE.perform(stage) as outcome:
         alert = agent.wait_for("HW-101", container=outcome.container_id, pids=outcome.pids, since=mark)
-        agent.settle()
+        settle()
         _explained(agent, alert, outcome.pids)
         _listed(agent, alert)
         _told(agent, alert, outcome.pids)
         page = tmp_path / "incident.html"
         ask(agent, "incidents", alert["event"]["id"], "--html", str(page))
         assert outcome.container_id in page.read_text()
-    agent.settle(1.0)
+    settle(1.0)
     after = ask(agent, "explain", alert["event"]["id"])
     assert "OUT:" not in after
 
@@ -74,7 +74,7 @@ def _told(agent: RunningAgent, alert: Alert, pids: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("agent", TIERS, indirect=True)
 def test_commands_that_look_say_that_the_agent_answers(agent: RunningAgent, stage: Stage) -> None:
     with stage.container() as container:
-        agent.settle()
+        settle()
         scanned = json.loads(_looked(agent, "scan", "-o", "json").stdout)
         ours = [each for each in scanned if each.get("container", {}).get("id") == container.id]
         assert {each["rule"]["category"] for each in ours} <= {"exposure"}
@@ -95,7 +95,7 @@ def _looked(agent: RunningAgent, *arguments: str) -> "subprocess.CompletedProces
 @pytest.mark.parametrize("agent", TIERS, indirect=True)
 def test_what_a_container_does_is_shown_live(agent: RunningAgent, stage: Stage) -> None:
     with stage.container() as container:
-        agent.settle()
+        settle()
         command = (find_command(), "events", container.id, "--limit", "1", "-o", "jsonl", "--config", agent.config)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
             assert watching.stderr is not None

@@ -69,6 +69,11 @@ def shown(alert: Alert) -> str:
     return f"{rule(alert)} {severity(alert)} {where} {process.get('pid')} {alert.get('message')} {evidence}"
 
 
+def settle(seconds: float = SETTLE_SECONDS) -> None:
+    """Give the agents the time in which they have read everything anew at least once."""
+    time.sleep(seconds)
+
+
 class RunningAgent:
     """An agent of one sensor tier that runs until `stop`."""
 
@@ -151,10 +156,6 @@ class RunningAgent:
         what = f"{wanted} of {(container or 'anybody')[:12]}, pids {list(pids)}, severity {at_least} or more"
         return self._wait(found, timeout_seconds, what, since)
 
-    def settle(self, seconds: float = SETTLE_SECONDS) -> None:
-        """Give the agent the time in which it has read everything anew at least once."""
-        time.sleep(seconds)
-
     def stop(self) -> list[str]:
         """End it as an operator would; what was wrong with its end or its log, a line each."""
         problems = []
@@ -204,13 +205,21 @@ def find_command() -> str:
 
 
 def write_config(path: Path, engine: Engine, tier: str) -> None:
-    """The agent's configuration: one tier, quick sweeps, and where this engine is if it is not where all others are."""
+    """The agent's configuration: one tier, quick sweeps, and where this engine is if it is not where all others are.
+
+    Agents of several tiers run side by side, so none takes the address of metrics that others could want.
+    """
     lines = [f"sensor: {tier}", "sweep:", f"  interval_seconds: {SWEEP_SECONDS}", f"  full_every: {FULL_EVERY}"]
     lines += ["log:", "  format: json", "containers:", "  docker:", f"    socket: {json.dumps(str(engine.socket))}"]
     if engine.exec_root != DEFAULT_EXEC_ROOT:
         places = (engine.task_root, engine.runtime_root)
         lines += ["  state_directories:", *(f"    - {json.dumps(str(place))}" for place in places)]
-    lines += ["state:", f"  directory: {json.dumps(str(path.with_suffix('.state')))}"]
+    lines += [
+        "metrics:",
+        "  address: 127.0.0.1:0",
+        "state:",
+        f"  directory: {json.dumps(str(path.with_suffix('.state')))}",
+    ]
     path.write_text("\n".join(lines) + "\n")
 
 
