@@ -640,7 +640,7 @@ class Model:
         self._restart()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(acts=ACTS, memory_bytes=st.sampled_from([2000, 1 << 20]))
 def test_at_least_once_and_in_order_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int]], memory_bytes: int

@@ -140,8 +140,9 @@ def test_an_open_table_outlives_its_process_and_holds_its_mounts(tmp_path: Path)
 def test_goes_on_through_another_process_when_the_first_ends(shell: NamespaceShell, tmp_path: Path) -> None:
     told = Told()
     inode = shell.mnt_namespace()
-    # A shell that mounts after a while, when the one that the table was opened through has ended.
-    other = int(shell.run("(sleep 0.6; mount -t tmpfs none b; exec sleep 60) > /dev/null & echo $!"))
+    os.mkfifo(tmp_path / "go")
+    # A shell that mounts when it is told, after the one that the table was opened through has ended.
+    other = int(shell.run("(read _ < go; mount -t tmpfs none b; exec sleep 60) > /dev/null & echo $!"))
     other_key = shell.key(other)
     with running(told) as watch:
         watch.watch(inode, shell.key(), CONTAINER)
@@ -149,6 +150,7 @@ def test_goes_on_through_another_process_when_the_first_ends(shell: NamespaceShe
         watch.watch(inode, other_key, CONTAINER)
         shell.kill()
         wait_until(lambda: watch.counters.rearmed == 1, "re-armed")
+        (tmp_path / "go").write_text("\n")
         wait_until(lambda: len(told.tables(inode)) == 2, "a change, seen through the other")
         os.kill(other, 9)
         wait_until(lambda: watch.counters.ended == 1, "the namespace ended")

@@ -44,7 +44,7 @@ def strategy(hint: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 (one return 
     return st.builds(hint, **{name: strategy(each) for name, each in hints.items()})
 
 
-@settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(st.data())
 @pytest.mark.parametrize("kind", event_classes(), ids=lambda kind: kind.__name__)
 def test_every_event_comes_back_as_it_was(kind: type, data: st.DataObject) -> None:

@@ -113,7 +113,7 @@ def test_refuses_what_was_made_by_somebody_else(data: bytes, problem: str) -> No
         captures.read(data)
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_whatever_happens_to_a_file_only_a_capture_error_comes(data: st.DataObject) -> None:
     damaged = bytearray(data.draw(st.sampled_from([WHOLE, IN_BLOCKS])))
@@ -137,7 +137,7 @@ def test_whatever_happens_to_a_file_only_a_capture_error_comes(data: st.DataObje
     assert events == EVENTS[: len(events)]  # a checksum stands over each block, so nothing false is read
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=60), st.integers(0, 200))
 def test_no_event_that_somebody_made_up_does_harm(noise: bytes, at: int) -> None:
     """Behind a checksum that is right: what is in a block may still be anything."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.formats.ecs import encode, to_ecs
@@ -347,7 +347,7 @@ EVIDENCE = st.lists(
 ).map(tuple)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     name=st.binary(max_size=16),
     arguments=st.binary(max_size=5000),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -61,7 +61,7 @@ def set_attributes(holder: Any, attributes: dict[str, Any]) -> None:
         set_value(pair.value, value)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(RECORDS, max_size=3), st.dictionaries(TEXTS, TEXTS, max_size=3))
 def test_writes_the_same_bytes_as_the_official_messages(records: list[LogRecord], resource: dict[str, Any]) -> None:
     official = ExportLogsServiceRequest()
