@@ -114,11 +114,23 @@ class ForwardConfig(SinkConfig, frozen=True, forbid_unknown_fields=True, kw_only
     max_batch: Annotated[int, Meta(ge=1, le=4096, description="The most alerts in one message.")] = 256
 
 
-class HttpConfig(SinkConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="http"):
+class RequestConfig(SinkConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every sink that makes HTTP requests has."""
+
+    tls: TlsConfig = TlsConfig()
+    headers: Annotated[
+        dict[HeaderName, HeaderValue], Meta(max_length=64, description="Headers of each request; nothing secret.")
+    ] = field(default_factory=dict)
+    header_files: Annotated[
+        dict[HeaderName, AbsolutePath],
+        Meta(max_length=64, description="Headers whose values are in files, such as `Authorization`."),
+    ] = field(default_factory=dict)
+
+
+class HttpConfig(RequestConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="http"):
     """POST to a URL: falcosidekick, Splunk, and whatever else takes JSON."""
 
     url: Annotated[Url, Meta(description="Where to; redirects are not followed.")]
-    tls: TlsConfig = TlsConfig()
     format: Annotated[FormatName, Meta(description=FORMAT)] = "ecs"
     body: Annotated[
         Literal["auto", "array", "ndjson", "single"],
@@ -127,30 +139,15 @@ class HttpConfig(SinkConfig, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "else `array`."
         ),
     ] = "auto"
-    headers: Annotated[
-        dict[HeaderName, HeaderValue], Meta(max_length=64, description="Headers of each request; nothing secret.")
-    ] = field(default_factory=dict)
-    header_files: Annotated[
-        dict[HeaderName, AbsolutePath],
-        Meta(max_length=64, description="Headers whose values are in files, such as `Authorization`."),
-    ] = field(default_factory=dict)
     compress: Annotated[Literal["none", "gzip"], Meta(description="`gzip` is Content-Encoding: gzip.")] = "none"
     max_batch: Annotated[int, Meta(ge=1, le=4096, description="The most alerts in one request.")] = 128
 
 
-class OtlpConfig(SinkConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="otlp"):
+class OtlpConfig(RequestConfig, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="otlp"):
     """OpenTelemetry logs over HTTP: the collector, and every backend that takes OTLP."""
 
     url: Annotated[Url, Meta(description="Where to, with the path: as a rule `http://HOST:4318/v1/logs`.")]
-    tls: TlsConfig = TlsConfig()
     encoding: Annotated[Literal["protobuf", "json"], Meta(description="How the request is written.")] = "protobuf"
-    headers: Annotated[
-        dict[HeaderName, HeaderValue], Meta(max_length=64, description="Headers of each request; nothing secret.")
-    ] = field(default_factory=dict)
-    header_files: Annotated[
-        dict[HeaderName, AbsolutePath],
-        Meta(max_length=64, description="Headers whose values are in files, such as `Authorization`."),
-    ] = field(default_factory=dict)
     compress: Annotated[Literal["none", "gzip"], Meta(description="`gzip` is Content-Encoding: gzip.")] = "gzip"
     max_batch: Annotated[int, Meta(ge=1, le=4096, description="The most alerts in one request.")] = 256
 
@@ -252,7 +249,7 @@ def _contradictions(sink: AnySinkConfig) -> Iterator[tuple[tuple[str | int, ...]
                 yield ("username",), "is sent in the handshake only; wanted shared_key_file as well"
         case SyslogConfig():
             yield from _of_tls(sink.tls, "address", sink.address, "tls://")
-        case HttpConfig() | OtlpConfig():
+        case RequestConfig():
             yield from _of_tls(sink.tls, "url", sink.url, "https://")
             yield from _of_headers(sink.headers, sink.header_files)
         case KubernetesConfig():
