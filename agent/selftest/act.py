@@ -12,8 +12,9 @@ import ctypes
 import os
 import sys
 import time
+from typing import NoReturn
 
-NAMESPACES = ("uts", "net", "mnt")  # mnt last: it changes what paths mean
+NAMESPACES = ("mnt", "net", "uts")  # the worst first: a sensor that sees every call tells of it first
 SLEEPERS = ("/bin/sleep", "/usr/bin/sleep", "/bin/busybox")
 
 
@@ -30,15 +31,13 @@ def main() -> None:
 def _escape(victim: int, stay_seconds: float) -> None:
     """Enter the victim's namespaces; then execute a host's program, as somebody who breaks out would."""
     libc = ctypes.CDLL(None, use_errno=True)
-    for kind in NAMESPACES:
-        try:
-            descriptor = os.open(f"/proc/{victim}/ns/{kind}", os.O_RDONLY)
-        except OSError as error:
-            _end(f"failed {error}")
-            return
-        if libc.setns(descriptor, 0) != 0:
+    try:
+        files = {kind: os.open(f"/proc/{victim}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in NAMESPACES}
+    except OSError as error:
+        _end(f"failed {error}")
+    for kind, file in files.items():
+        if libc.setns(file, 0) != 0:
             _end(f"failed setns {kind}: {os.strerror(ctypes.get_errno())}")
-        os.close(descriptor)
     print(f"escaped {time.time_ns()}", flush=True)  # noqa: T201  the line that the trial waits for
     for program in SLEEPERS:
         with contextlib.suppress(OSError):
@@ -47,7 +46,7 @@ def _escape(victim: int, stay_seconds: float) -> None:
     os._exit(0)
 
 
-def _end(line: str) -> None:
+def _end(line: str) -> NoReturn:
     print(line, flush=True)  # noqa: T201  the line that the trial waits for
     os._exit(1)
 
