@@ -86,7 +86,11 @@ def read_own_password_hashes(stage: Stage) -> Iterator[Outcome]:
 
 @contextmanager
 def open_runtime_for_writing(stage: Stage) -> Iterator[Outcome]:
-    """The host's runc, opened for writing and closed again; nothing is written."""
+    """The host's runc, opened for writing and closed again; nothing is written.
+
+    As CVE-2019-5736 does it: while the runtime that sent the process in still runs, the kernel refuses (ETXTBSY), so it is
+    tried until that has ended.
+    """
     runc = Path(needs_program("runc")).resolve()
     before = runc.read_bytes()
     with stage.container(*HOST) as container:
