@@ -107,7 +107,7 @@ static long enter(long pid)
 static long open_idle(const char *path)
 {
     long result = -1;
-    for (int tries = 0; tries < 2000; tries++) {
+    for (int tries = 0; tries < 500; tries++) {
         result = open(path, O_RDWR);
         if (result >= 0 || errno != ETXTBSY)
             break;
