@@ -90,14 +90,15 @@ def read_own_password_hashes(stage: Stage) -> Iterator[Outcome]:
 def open_runtime_for_writing(stage: Stage) -> Iterator[Outcome]:
     """A program of the host's runtime, opened for writing and closed again; nothing is written.
 
-    As CVE-2019-5736 does it: while anybody runs the program the kernel refuses (ETXTBSY), so it is tried for a second; and
-    where somebody runs runc all the time, the next program of the runtime is tried.
+    As CVE-2019-5736 does it: while anybody runs the program the kernel refuses (ETXTBSY), so it is tried for a second;
+    and where somebody runs runc all the time, the next program of the runtime is.
     """
     programs = [Path(path).resolve() for path in map(shutil.which, RUNTIME) if path]
     if not programs:
         raise CannotHereError("no runtime is installed")
     with stage.container(*HOST) as container:
         stage.let_it_be_seen()
+        result, error = -1, errno.ETXTBSY
         for program in programs:
             before = program.read_bytes()
             result, error = call_once(stage, container, "write", f"/host{program}")
