@@ -42,7 +42,10 @@ MAX_CONNECTIONS = 4096
 
 @dataclass(slots=True, eq=False)
 class _Table:
-    """The last table of a namespace; ``mnt_ids`` for a quick look-up, ``version`` never comes again."""
+    """The last table of a namespace; ``mnt_ids`` for a quick look-up, ``version`` never comes again.
+
+    ``resident`` showed the table first, as far as it lives: it stays when whoever changed the table has ended.
+    """
 
     mounts: tuple[Mount, ...]
     mnt_ids: frozenset[int]
@@ -51,6 +54,7 @@ class _Table:
     version: int
     read_ns: int
     is_building: bool
+    resident: ProcessKey | None
 
 
 class ContainerMounts:
@@ -113,7 +117,14 @@ class ContainerMounts:
         mnt_ids = ids_of(event.mounts)
         proc_mnt_ids = frozenset(mount.mnt_id for mount in event.mounts if mount.fs_type == b"proc")
         self._tables[event.mnt_namespace] = _Table(
-            event.mounts, mnt_ids, proc_mnt_ids, root.mnt_id, next(self._versions), read_ns, event.is_building
+            event.mounts,
+            mnt_ids,
+            proc_mnt_ids,
+            root.mnt_id,
+            next(self._versions),
+            read_ns,
+            event.is_building,
+            event.seen_by if known is None else known.resident,
         )
         self._emit(event)
 
@@ -238,9 +249,8 @@ class ContainerMounts:
         if known is not None and wanted is not None and wanted <= known.mnt_ids:
             return known
         read_ns = self._clock_ns()
-        try:
-            mounts = self._reader.read_mounts(process.key, namespace)
-        except CollectorError:
+        mounts = self._read(process.key, namespace, known)
+        if mounts is None:
             return known
         if not _is_whole(mounts, known) or (not is_host and self._stands_in_host_root(process)):
             return known
@@ -252,6 +262,24 @@ class ContainerMounts:
             self._watch.unwatch(namespace)  # it looks from the former root
             self._watch.watch(namespace, process.key, container_id)
         return self._tables.get(namespace)
+
+    def _read(self, key: ProcessKey, namespace: int, known: _Table | None) -> tuple[Mount, ...] | None:
+        """The table as it is now, through the task itself; through who showed it before where that has ended.
+
+        What a task mounted and stood on may be there still when it is not (``mount_own_overlay`` of the live tests).
+        """
+        resident = known.resident if known is not None else None
+        for each in (key,) if resident is None or resident == key else (key, resident):
+            try:
+                mounts = self._reader.read_mounts(each, namespace)
+            except CollectorError:
+                continue
+            if known is not None and resident is None:
+                known.resident = each
+            return mounts
+        if known is not None:
+            known.resident = None
+        return None
 
     def _stands_in_host_root(self, process: Process) -> bool:
         """A process that was chrooted into a mounted host's ``/`` shows that as the root of its table."""

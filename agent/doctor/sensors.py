@@ -18,8 +18,7 @@ _TRACEPOINTS = ("kernel/tracing", "kernel/debug/tracing")
 
 
 def check(surroundings: Surroundings) -> Iterator[Answer]:
-    """Netlink first: it is what ``auto`` takes. Then eBPF, from the kernel up to the trial."""
-    yield _netlink(surroundings)
+    """From what eBPF needs up to its trial, which decides what ``auto`` takes; then what it steps down to."""
     worst = Verdict.FAILED if surroundings.config.sensor == "ebpf" else Verdict.WARNING
     yield _kernel(surroundings, worst)
     yield _btf(surroundings, worst)
@@ -28,6 +27,7 @@ def check(surroundings: Surroundings) -> Iterator[Answer]:
     yield _lockdown(surroundings, worst)
     yield _single_tracepoints(surroundings)
     yield _trial(surroundings, worst)
+    yield _netlink(surroundings)
 
 
 def _netlink(surroundings: Surroundings) -> Answer:

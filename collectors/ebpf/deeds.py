@@ -54,7 +54,7 @@ class Deeds:
     def take(self, record: ActRecord, at_ns: int) -> None:
         """Tell an act of a container's task; of sockets in the events of those that a sweep finds held."""
         header = record.task.header
-        if not header.session and not self._is_contained(record.task):
+        if not header.session and not self.is_contained(record.task):
             return
         call = self.calls.get(header.call)
         is_connection = record.act.how == How.CONNECTED
@@ -70,7 +70,7 @@ class Deeds:
             kind, protocol = as_raw_socket(record.act)
             self._emit(RawSocketHeld(at_ns, tracked.container_id, tracked.key, record.act.inode, kind, protocol))
 
-    def _is_contained(self, record: TaskRecord) -> bool:
+    def is_contained(self, record: TaskRecord) -> bool:
         """By what was told of it, or of its parent, before: the kernel did not know yet. Not so a runtime's own."""
         for pid in (record.header.tgid, record.header.parent_tgid):
             tracked = self._observer.tracked(pid)

@@ -65,6 +65,7 @@ def as_process(record: TaskRecord, observed_ns: int, naming: Naming) -> Process:
         image_mark=image_mark(*record.program.mark) if record.program is not None else _GONE,
         observed_ns=observed_ns,
         thread_of=as_key(header.leader_start_ns, header.tgid, ticks) if is_thread else None,
+        tty=os.makedev(record.terminal >> _MINOR_BITS, record.terminal & _MINOR_MASK),
     )
 
 

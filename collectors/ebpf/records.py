@@ -104,7 +104,10 @@ class CgroupKey(NamedTuple):
 
 
 class TaskRecord(NamedTuple):
-    """A task at one moment. ``program`` is ``None`` for who has none; a row has neither ``arguments`` nor ``path``."""
+    """A task at one moment. ``program`` is ``None`` for who has none; a row has neither ``arguments`` nor ``path``.
+
+    ``terminal`` is the kernel's number of its controlling terminal, 0 for none.
+    """""
 
     header: Header
     vector: Vector
@@ -115,6 +118,7 @@ class TaskRecord(NamedTuple):
     name: bytes
     ns_pid: int
     program: Program | None
+    terminal: int
     cgroups: tuple[CgroupKey, ...]
     arguments: bytes
     path: bytes
@@ -184,7 +188,7 @@ def _decode_task(data: bytes, header: Header) -> TaskRecord:
     if cgroup_count > MAX_CGROUPS:
         raise Malformed(SOURCE, f"{cgroup_count} cgroups")
     cgroups = _CGROUP.iter_unpack(data[_CGROUPS_AT : _CGROUPS_AT + cgroup_count * _CGROUP.size])
-    program = _decode_program(data)
+    program, terminal = _decode_program(data)
     arguments, path = (b"", b"") if is_row else _decode_strings(data)
     return TaskRecord(
         header,
@@ -196,6 +200,7 @@ def _decode_task(data: bytes, header: Header) -> TaskRecord:
         name.partition(b"\0")[0],
         ns_pid,
         program,
+        terminal,
         tuple(CgroupKey(hierarchy, number) for number, hierarchy, _ in cgroups),
         arguments,
         path or (b"/" if program is not None and not is_row else b""),  # the root of a mount, as /proc has it
@@ -207,11 +212,11 @@ def _decode_vector(data: bytes) -> Vector:
     return Vector._make((fields[:8], *fields[8:13], fields[13:21], fields[21:26], *fields[26:29]))
 
 
-def _decode_program(data: bytes) -> Program | None:
-    inode, changed_ns, device, mount, mode, owner, links, _, *mark = _PROGRAM.unpack_from(data, _PROGRAM_AT)
+def _decode_program(data: bytes) -> tuple[Program | None, int]:
+    inode, changed_ns, device, mount, mode, owner, links, terminal, *mark = _PROGRAM.unpack_from(data, _PROGRAM_AT)
     if not inode:
-        return None
-    return Program(inode, changed_ns, device, mount, mode, owner, links, (mark[0], mark[1], mark[2]))
+        return None, terminal
+    return Program(inode, changed_ns, device, mount, mode, owner, links, (mark[0], mark[1], mark[2])), terminal
 
 
 def _decode_strings(data: bytes) -> tuple[bytes, bytes]:

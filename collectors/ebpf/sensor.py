@@ -70,6 +70,7 @@ SOURCE = "ebpf"
 OBJECT = Path(__file__).with_name("sensor.bpf.o")
 BTF = Path("/sys/kernel/btf/vmlinux")
 
+_OF_ANYBODY = frozenset({KIND_EXEC, KIND_ACT})
 _MAPS = ("ring", "calls", "foreign_calls", "counters")
 _MAX_PARENTS = 16
 _NAMING_PAUSE_NS = 100_000_000
@@ -305,7 +306,7 @@ class EbpfSource:
             process = self._with_cgroups(record, process)
         if header.kind == KIND_CHANGE and self._is_unmount(header):
             self._observer.built(process, at_ns)
-        if header.flags & FLAG_CANDIDATE and header.kind not in {KIND_EXEC, KIND_ACT}:
+        if header.flags & FLAG_CANDIDATE and header.kind not in _OF_ANYBODY and not self._deeds.is_contained(record):
             return None
         self._introduce(record, process.key, at_ns)
         tracked = self._observer.witnessed(kind, process, at_ns)

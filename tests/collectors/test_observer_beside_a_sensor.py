@@ -77,6 +77,23 @@ def test_a_mount_that_a_task_has_just_made_is_told_before_the_task_that_stands_o
     assert [type(event) for event in node.told()] == [MountTable, NamespaceChange]
 
 
+def test_a_mount_of_a_task_that_has_ended_is_read_through_who_lives_there(node: Node) -> None:
+    node.put_member(200)
+    node.observer.executed(200, node.clock())
+    ended = node.observer.tracked(200)
+    assert ended is not None
+    assert ended.told is not None
+    cwd = ended.told.confinement.cwd
+    assert isinstance(cwd, Place)
+    table = node.proc / "100" / "mountinfo"
+    table.write_bytes(table.read_bytes() + b"901 900 0:51 / /mnt rw - tmpfs tmpfs rw\n")
+    node.remove(200)
+    stands = replace(ended.told.confinement, cwd=cwd._replace(mnt_id=901))
+    node.told()
+    _witness(node, replace(ended.told, confinement=stands, observed_ns=node.clock()))
+    assert [type(event) for event in node.told()] == [MountTable, NamespaceChange]
+
+
 def test_a_table_from_before_the_root_was_in_place_is_forgotten_when_nobody_is_left_to_read_it_anew(node: Node) -> None:
     process = member(node)
     node.remove(100)

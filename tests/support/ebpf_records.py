@@ -35,6 +35,7 @@ def task_bytes(
     namespaces: tuple[int, ...] = (11, 12, 13, 14, 15, 16, 17, 18),
     css_set: int = 99,
     ran_ns: int = 1000,
+    terminal: int = 0,
     **fields: int,
 ) -> bytes:
     """A whole record. ``path`` goes from the file up, ``cgroups`` are (hierarchy, id)."""
@@ -48,7 +49,7 @@ def task_bytes(
     )
     count = len(cgroups) if cgroup_count is None else cgroup_count
     task = struct.pack("<QIIQ16sII", 3, 0x800001, 31, ran_ns, name, 4, count)
-    program = struct.pack("<QQIIIIII3Q", exe_inode, 77, 0x800001, 41, 0o100755, 3, 1, 0, 7, 8, 9)
+    program = struct.pack("<QQIIIIII3Q", exe_inode, 77, 0x800001, 41, 0o100755, 3, 1, terminal, 7, 8, 9)
     listed = b"".join(struct.pack("<QII", number, hierarchy, 0) for hierarchy, number in cgroups).ljust(256, b"\0")
     joined = b"".join(part + b"\0" for part in path)
     strings = struct.pack("<II", len(arguments) if arguments_size is None else arguments_size, len(joined))

@@ -58,7 +58,7 @@ static __always_inline int returned(__u32 number, long result)
 	struct task_record *known = meet(room, task);
 	if (!known)
 		return 0;
-	if (!known->session)
+	if (!known->session && !known->is_asked)
 		return runtime_returned(room, task, known, *class, pack(number, result));
 	if (*class == CALL_PIVOTS && result >= 0)
 		known->has_pivoted = 1;
@@ -70,7 +70,7 @@ static __always_inline int returned(__u32 number, long result)
 		tell(room, task, known, KIND_CHANGE, pack(number, result));
 		return 0;
 	}
-	if (known->session && *class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
+	if (*class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
 		count(COUNTER_NOTABLE_REFUSALS);
 		tell(room, task, known, KIND_REFUSED, pack(number, result));
 	}

@@ -252,8 +252,19 @@ struct seccomp {
 	atomic_t filter_count;
 };
 
+struct tty_driver {
+	int major;
+	int minor_start;
+};
+
+struct tty_struct {
+	struct tty_driver *driver;
+	int index;
+};
+
 struct signal_struct {
 	atomic_t live;
+	struct tty_struct *tty;
 };
 
 struct sched_entity {

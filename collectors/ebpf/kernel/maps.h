@@ -22,7 +22,7 @@ struct task_record {
 	__u32 judged_pid;
 	__u64 judged_css_set;
 	__u32 has_pivoted; /* a runtime at work: its new root is in place, the old one is still mounted */
-	__u32 _unused;
+	__u32 is_asked; /* user space was told of its program, or its parent's, and has not judged it yet */
 	struct vector last;
 };
 

@@ -38,6 +38,7 @@ int judge(struct verdict *verdict)
 	known->judged_css_set = verdict->css_set;
 	known->is_judged = 1;
 	known->is_told = 1;
+	*(volatile __u32 *)&known->is_asked = 0; /* last: on_fork reads it first */
 	return 0;
 }
 

@@ -75,6 +75,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 	}
 	int is_change = !is_same(&known->last, &room->vector);
 	int is_notable = is_candidate(known, &room->vector);
+	known->is_asked = is_notable;
 	if (known->session)
 		is_notable |= is_change | is_full_stream() | is_sent_in(task, known);
 	if (!is_notable)
@@ -110,14 +111,21 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct task_record *known = meet(room, parent);
 	if (!known)
 		return 0;
-	if (known->session)
+	__u32 is_asked = *(volatile __u32 *)&known->is_asked; /* before the mark, which user space may give meanwhile */
+	if (known->session || is_asked)
 		tell_if_changed(room, parent, known, pack(CAUSE_FORK, 0));
 	room->task = *known;
+	room->task.is_asked = is_asked;
 	room->task.is_told = 0;
 	struct task_record *born = remember(child, &room->task);
 	if (born && born->session) {
 		joined(born->session);
 		tell_if_changed(room, child, born, pack(CAUSE_FORK, 0));
+	} else if (born && is_asked) { /* too early for its parent's mark: user space gives it one of its own */
+		read_vector(&room->vector, child);
+		born->last = room->vector;
+		count(COUNTER_NOTABLE_CHANGES);
+		tell(room, child, born, KIND_CHANGE, pack(CAUSE_FORK, 0));
 	}
 	return 0;
 }
@@ -153,7 +161,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		return 0;
 	count(COUNTER_EXITS);
 	struct task_record *known = find_task(task);
-	if (known && known->session)
+	if (known && (known->session || known->is_asked))
 		tell_if_changed(room, task, known, pack(CAUSE_EXIT, 0));
 	__u32 tid = task->pid, tgid = task->tgid;
 	if (tid != tgid && known)

@@ -80,7 +80,7 @@ struct program {
 	__u32 mode;
 	__u32 owner;
 	__u32 links;
-	__u32 _unused;
+	__u32 terminal; /* device number of the task's controlling one; 0 is none */
 	__u64 mark[3]; /* start_code end_code start_stack */
 };
 

@@ -54,6 +54,15 @@ static __noinline __u32 read_path(struct record *to, struct file *file)
 	return used;
 }
 
+static __always_inline __u32 terminal_of(struct task_struct *task)
+{
+	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
+	struct tty_driver *driver = BPF_CORE_READ(tty, driver);
+	if (!tty || !driver)
+		return 0;
+	return BPF_CORE_READ(driver, major) << 20 | (BPF_CORE_READ(driver, minor_start) + BPF_CORE_READ(tty, index));
+}
+
 static __noinline void read_program(struct record *to, struct task_struct *task)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
@@ -61,6 +70,7 @@ static __noinline void read_program(struct record *to, struct task_struct *task)
 	struct program *program = &to->program;
 
 	__builtin_memset(program, 0, sizeof(*program));
+	program->terminal = terminal_of(task);
 	to->path_size = 0;
 	if (!file)
 		return;

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import pty
 import signal
 import socket
 import struct
@@ -299,6 +300,24 @@ def test_a_disk_that_is_opened_is_told_and_the_null_device_is_not(kernel: Kernel
     (told,) = perform(kernel, act)
     assert told.act.how == How.DEVICE
     assert file_id(told.act.device, 0).device == disk
+
+
+def test_the_terminal_of_a_row_is_that_which_stat_shows(kernel: Kernel) -> None:
+    pid, terminal = pty.fork()
+    if not pid:
+        time.sleep(30)
+        os._exit(0)
+    try:
+        rows = [decode(each) for each in split_rows(kernel.programs.read_iterator("each_task"))]
+        shown = {row.header.tid: row.terminal for row in rows if isinstance(row, TaskRecord)}
+        number = shown[pid]
+        assert os.makedev(number >> 20, number & 0xFFFFF) == int(Path(f"/proc/{pid}/stat").read_text().split()[6])
+        assert number
+        assert shown[2] == 0
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
 
 
 def test_a_namespace_of_others_that_is_opened_is_told(kernel: Kernel) -> None:

@@ -62,6 +62,11 @@ def test_a_thread_names_its_process() -> None:
     assert process.thread_of == ProcessKey(7, 1000)
 
 
+def test_a_controlling_terminal_has_the_number_that_stat_shows() -> None:
+    assert as_process(record(), 0, NAMING).tty == 0
+    assert as_process(record(terminal=136 << 20 | 300), 0, NAMING).tty == os.makedev(136, 300)
+
+
 def test_what_an_ending_task_has_lost_is_unknown() -> None:
     process = as_process(record(namespaces=(0, 12, 0, 0, 0, 16, 0, 0), exe_inode=0), 0, NAMING)
     assert process.confinement.namespaces.mnt == Unknown("gone: the task had ended")
