@@ -93,7 +93,7 @@ static __always_inline int is_foreign_call(struct task_struct *task)
 {
 	struct task_struct___x86 *x86 = (void *)task;
 	if (bpf_core_field_exists(x86->thread_info.status))
-		return x86->thread_info.status & TS_COMPAT;
+		return x86->thread_info.status & TS_COMPAT; /* a plain load: it is asked at every call */
 	return 0;
 }
 

@@ -264,7 +264,33 @@ static __noinline int opened_for_writing(struct task_record *known, struct file 
 	return 0;
 }
 
-/* A task of a container has opened a file. Most are none of those that anybody watches: this is where it must be quick. */
+/*
+ * Whether nobody would be told of this open file, whoever opened it: not watched, no device, no namespace, opened for reading
+ * only, and readable to others (no process' memory, and no environment). Asked before the task is looked up, in the tables
+ * of which the host's tasks are found as well: so only of a task in another mount namespace than the host's.
+ */
+static __always_inline int is_dull_to_open(struct task_struct *task, __u32 number)
+{
+	__u32 zero = 0;
+	struct host_place *host = bpf_map_lookup_elem(&host_places, &zero);
+	struct nsproxy *proxy = task->nsproxy;
+	if (!host || !proxy || proxy->mnt_ns->ns.inum == host->mnt_namespace)
+		return 0;
+	struct file *file = file_of(task, number);
+	struct head head;
+	READ_HEAD(&head, file);
+	struct inode *inode = FROM_HEAD(&head, file, struct file, f_inode);
+	if (FROM_HEAD(&head, file, struct file, f_mode) & FMODE_WRITE)
+		return 0;
+	READ_HEAD(&head, inode);
+	__u64 inode_number = FROM_HEAD(&head, inode, struct inode, i_ino);
+	__u32 mode = FROM_HEAD(&head, inode, struct inode, i_mode);
+	if ((mode & S_IFMT) != S_IFREG && (mode & S_IFMT) != S_IFDIR)
+		return 0;
+	return mode & PERMISSIONS_OF_OTHERS && inode_number < FIRST_NAMESPACE && !may_be_watched(inode_number);
+}
+
+/* A task of a container has opened a file. Most are none of those that anybody watches. */
 static __noinline int opened(struct task_record *known, struct file *file, __u64 call_and_result)
 {
 	struct head head;
@@ -294,6 +320,8 @@ static __noinline int opened(struct task_record *known, struct file *file, __u64
 /* An inode gets a new change time: its content, its mode, its name or, for a directory, what is in it has changed. */
 static __noinline int changed(struct inode *inode)
 {
+	if ((inode->i_mode & S_IFMT) != S_IFDIR && !may_be_watched(inode->i_ino)) /* most: before any table */
+		return 0;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_record *known = find_task(task);
 	if (!may_be_contained(task, known))
@@ -301,7 +329,7 @@ static __noinline int changed(struct inode *inode)
 	struct dentry *dentry = name_of(inode);
 	if (!dentry) /* being read from the disk */
 		return 0;
-	struct watched *object = find_watched(inode, BPF_CORE_READ(inode, i_ino));
+	struct watched *object = find_watched(inode, inode->i_ino);
 	if (object && !(object->flags & (WATCH_WRITE | WATCH_ENTRIES | WATCH_BELOW)))
 		return 0;
 	if (!object && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFDIR) {

@@ -305,9 +305,11 @@ def test_a_disk_that_is_opened_is_told_and_the_null_device_is_not(kernel: Kernel
 def test_the_terminal_of_a_row_is_that_which_stat_shows(kernel: Kernel) -> None:
     pid, terminal = pty.fork()
     if not pid:
+        os.write(1, b"x")
         time.sleep(30)
         os._exit(0)
     try:
+        os.read(terminal, 1)
         rows = [decode(each) for each in split_rows(kernel.programs.read_iterator("each_task"))]
         shown = {row.header.tid: row.terminal for row in rows if isinstance(row, TaskRecord)}
         number = shown[pid]
