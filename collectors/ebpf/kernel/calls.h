@@ -6,7 +6,9 @@
 #ifndef HULLWATCH_CALLS_H
 #define HULLWATCH_CALLS_H
 
+#include "changing.h"
 #include "connections.h"
+#include "opening.h"
 
 #define EPERM 1
 #define EACCES 13
@@ -32,6 +34,25 @@ static __always_inline int runtime_returned(struct room *room, struct task_struc
 		count(COUNTER_NOTABLE_CHANGES);
 		tell(room, task, known, KIND_CHANGE, call_and_result);
 		known->is_told = was_told; /* only its mounts are taken, itself it is met when it runs a program */
+	}
+	return 0;
+}
+
+/* A call of `enum act_class` that is about files has returned. */
+static __noinline int acted_on_file(struct task_record *known, __u32 class, __u64 call_and_result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__s32 result = call_and_result;
+	switch (class) {
+	case CALL_OPENS:
+		return result < 0 ? 0 : opened(known, file_of(task, result), call_and_result);
+	case CALL_CHANGES_MODE:
+	case CALL_CHANGES_MODE_OF:
+	case CALL_CHANGES_MODE_AT:
+		return changed_mode(known, class, call_and_result);
+	case CALL_SETS_ATTRIBUTE:
+	case CALL_SETS_ATTRIBUTE_OF:
+		return set_attribute(known, class, call_and_result);
 	}
 	return 0;
 }
