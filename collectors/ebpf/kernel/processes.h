@@ -19,7 +19,7 @@ static __always_inline struct task_record *meet(struct room *room, struct task_s
 static __always_inline __u64 changed_ns_of(struct inode *inode)
 {
 	if (bpf_core_field_exists(inode->i_ctime_sec))
-		return inode->i_ctime_sec * 1000000000ULL + inode->i_ctime_nsec;
+		return inode->i_ctime_sec * 1000000000ULL + (inode->i_ctime_nsec & CTIME_NANOSECONDS);
 	return changed_ns(inode);
 }
 
