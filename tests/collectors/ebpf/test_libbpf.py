@@ -87,7 +87,7 @@ def test_the_change_time_is_that_which_stat_shows_also_when_somebody_has_asked_f
 ) -> None:
     program = tmp_path / "sleep"
     shutil.copy("/bin/sleep", program)
-    with subprocess.Popen([program, "30"]) as child:
+    with subprocess.Popen([program, "30"]) as child:  # noqa: S603  a copy of sleep
         try:
             for _ in range(2):
                 rows = map(decode, split_rows(loaded.read_iterator("each_task")))
