@@ -1,43 +1,65 @@
 """What the eBPF sensor costs, with the sensor off and on in the same run, and how fast it tells.
 
-Ratios of wall time, best of a few rounds each, sensor off and on by turns; CPU time of the agent's process. The
-workloads run in a real container: processes of a container are what the sensor looks at. Needs root, runc and clang's
-output (the object in the wheel); without gcc the programs are busybox's.
+Ratios of wall time and of the CPU that the work itself took, best of a few rounds each, by turns: without a sensor;
+with a program that does nothing on each of its hooks, which is the least that anybody pays who sits there; with the
+sensor on the tracepoint of all system calls; with it on single ones. For the latter two the agent runs in a mount
+namespace of its own, with an empty directory or tracefs where it looks for tracefs. The workloads run in a real
+container: processes of a container are what the sensor looks at. Needs root, runc, a C compiler and the object in the
+wheel.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-from agent.assembly import assemble, tell_containers
-from agent.config_schema import Config
 from agent.selftest.alerts import OwnAgent
 from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import host_victim
-from bench.crowd import crowd
-from collectors.ebpf.connections import Connections
-from collectors.ebpf.deeds import Watching
-from collectors.ebpf.iterator import EbpfSweep
-from collectors.ebpf.object_watch import ObjectWatch
-from collectors.ebpf.sensor import EbpfSource
+from bench import ebpf_sweep, flood
+from bench.empty_programs import empty_programs
+from bench.running_agent import CONTAINERS
+from bench.running_agent import SCRIPT as IDLE
+from bench.storm_container import Storm, storm
 
 ROUNDS = 5
 EXECS = 4000
 CALLS = 1_000_000
 SETNS = 1000
-CROWD = 1000
-PASSES = 11
-STORM = Path(__file__).with_name("storm.py")
+TRACEFS = "/sys/kernel/tracing"
+OFF, FLOOR, ALL, SINGLE = "off", "empty programs", "one for all calls", "one for each call"
+MOUNTS = {ALL: f"mount -t tmpfs none {TRACEFS}", SINGLE: f"mount -t tracefs none {TRACEFS}"}
 FLASH = Path(__file__).parents[1] / "tests" / "support" / "flash.py"
+
+
+class Times(NamedTuple):
+    """What a round of a workload took: seconds, and seconds of CPU."""
+
+    wall: float
+    cpu: float
+
+
+class AgentInWay(OwnAgent):
+    """An agent that can attach to system calls in this way only."""
+
+    def __init__(self, config: Path, way: str) -> None:
+        super().__init__(config)
+        script = f'umount -l /sys/kernel/debug 2>/dev/null; {MOUNTS[way]} && exec "$@"'
+        unshare = shutil.which("unshare") or "unshare"
+        self._command = [unshare, "--mount", "--propagation", "slave", "sh", "-c", script, "sh", *self._command]
 
 
 def main() -> None:
@@ -47,77 +69,86 @@ def main() -> None:
         config.write_text("sensor: ebpf\n")
         _slowdowns(config)
         _latency(config)
-    _sweep()
+        _at_rest(config)
+    ebpf_sweep.main()
+    flood.main()
 
 
 def _slowdowns(config: Path) -> None:
-    """Each workload without and with the sensor, by turns, in one container."""
-    arguments = (str(EXECS), str(CALLS), str(2 * ROUNDS))
-    off: dict[str, list[float]] = {}
-    on: dict[str, list[float]] = {}
-    cpu: list[float] = []
-    rss = 0.0
-    with ThrowawayContainer(STORM, arguments) as container:
-        for number in range(2 * ROUNDS):
-            if number % 2 == 0:
-                _one_round(container, off)
-                continue
-            with OwnAgent(config) as agent:
-                process = _process_of(agent)
-                before = process.cpu_times()
-                started = time.monotonic()
-                _one_round(container, on)
-                after = process.cpu_times()
-                idle = _idle_cpu(process, time.monotonic() - started)
-                cpu.append((after.user + after.system - before.user - before.system) - idle)
-                rss = process.memory_info().rss / 2**20
-    for name, times in off.items():
-        best_off, best_on = min(times), min(on[name])
+    """Each workload in each way, by turns, in one container."""
+    taken: dict[tuple[str, str], list[Times]] = defaultdict(list)
+    agents_cpu: dict[str, list[float]] = defaultdict(list)
+    ways = (OFF, FLOOR, ALL, SINGLE)
+    with storm(EXECS, CALLS, ROUNDS * len(ways)) as running:
+        for _ in range(ROUNDS):
+            for way in ways:
+                with _way(way, config) as agent:
+                    before, started = _cpu(agent), time.monotonic()
+                    for name, times in _round(running):
+                        taken[name, way].append(times)
+                    if agent is not None:
+                        idle = _idle_share(agent) * (time.monotonic() - started)
+                        agents_cpu[way].append(max(0.0, _cpu(agent) - before - idle))
+    for name in dict.fromkeys(name for name, _ in taken):
+        off = taken[name, OFF]
+        ratios = (f"{way} {_ratio(taken[name, way], off)}" for way in ways if way != OFF)
+        print(f"{name:24} {min(off).wall * 1e3:8.1f} ms; " + ", ".join(ratios))
+    for way, seconds in agents_cpu.items():
         print(
-            f"{name:34} off {best_off:7.3f} s, on {best_on:7.3f} s, ratio {best_on / best_off:5.2f} "
-            f"(medians {statistics.median(on[name]) / statistics.median(times):5.2f})"
+            f"agent's CPU, {way}: {statistics.median(seconds) / EXECS * 1e6:.2f} ms per 1,000 boring execs, idle "
+            "work taken off (median)"
         )
-    print(
-        f"agent's CPU over the rounds          {statistics.median(cpu) * 1e3 / EXECS * 1000:7.2f} ms per 1,000 boring "
-        f"execs, idle work taken off (median); RSS {rss:.1f} MiB"
-    )
 
 
-def _one_round(container: ThrowawayContainer, into: dict[str, list[float]]) -> None:
+def _ratio(on: list[Times], off: list[Times]) -> str:
+    wall = min(each.wall for each in on) / min(each.wall for each in off)
+    cpu = min(each.cpu for each in on) / min(each.cpu for each in off)
+    return f"{wall:.2f} (CPU {cpu:.2f})"
+
+
+@contextlib.contextmanager
+def _way(way: str, config: Path) -> Iterator[psutil.Process | None]:
+    """The machine with what is to be measured at work; the agent's process where there is one."""
+    if way == OFF:
+        yield None
+    elif way == FLOOR:
+        with empty_programs():
+            yield None
+    else:
+        with AgentInWay(config, way) as agent:
+            wanted = "for all system calls" if way == ALL else "for each watched system call"
+            if wanted not in agent.reason:
+                sys.exit(f"the agent watches otherwise than it should ({way}): {agent.reason}")
+            time.sleep(1)
+            yield psutil.Process(agent.pid)
+
+
+def _round(running: Storm) -> list[tuple[str, Times]]:
     """Let the container run each workload once."""
-    os.kill(_pid_of(container), 10)
-    while (line := container.read_line()) not in ("", "round"):
-        name, seconds = line.rsplit(" ", 1)
-        into.setdefault(name, []).append(float(seconds))
+    taken = []
+    running.start()
+    while (line := running.read_line()) not in ("", "round"):
+        name, wall, cpu = line.rsplit(" ", 2)
+        taken.append((name, Times(float(wall), float(cpu))))
+    return taken
 
 
-def _pid_of(container: ThrowawayContainer) -> int:
-    """The storm's own pid, which it prints first."""
-    known = _PIDS.get(container.id)
-    if known is None:
-        known = _PIDS[container.id] = int(container.read_line())
-    return known
+def _cpu(process: psutil.Process | None) -> float:
+    if process is None:
+        return 0.0
+    times = process.cpu_times()
+    return times.user + times.system
 
 
-_PIDS: dict[str, int] = {}
-
-
-def _process_of(agent: OwnAgent) -> psutil.Process:
-    return psutil.Process(agent.pid)
-
-
-def _idle_cpu(process: psutil.Process, seconds: float) -> float:
-    """What the agent uses in that time when nothing happens: its sweeps."""
-    time.sleep(1)
-    before = process.cpu_times()
-    time.sleep(min(seconds, 4))
-    after = process.cpu_times()
-    used = after.user + after.system - before.user - before.system
-    return used * seconds / min(seconds, 4)
+def _idle_share(process: psutil.Process) -> float:
+    """CPU a second when nothing happens: its sweeps."""
+    before = _cpu(process)
+    time.sleep(2)
+    return (_cpu(process) - before) / 2
 
 
 def _latency(config: Path) -> None:
-    """From the return of setns to the alert's line in our hands."""
+    """From the moment before setns to the alert's line in our hands."""
     acts: dict[int, int] = {}
     heard: dict[int, int] = {}
     with (
@@ -142,52 +173,24 @@ def _latency(config: Path) -> None:
         reader.join(5)
     milliseconds = sorted((heard[pid] - at_ns) / 1e6 for pid, at_ns in acts.items() if pid in heard)
     print(
-        f"act to alert, setns                {len(milliseconds)} of {len(acts)} seen, "
+        f"act to alert, setns: {len(milliseconds)} of {len(acts)} seen, "
         f"median {statistics.median(milliseconds):.2f} ms, p99 {milliseconds[int(len(milliseconds) * 0.99) - 1]:.2f} ms"
     )
 
 
-def _sweep() -> None:
-    """The iterator alone, then the whole sweep, over a crowd in a container's cgroup."""
-    with crowd(CROWD, in_container=True):
-        collectors = assemble(Config(), lambda _: None, watch_mounts=False)
-        tell_containers(collectors, lambda _: None)
-        source = EbpfSource(
-            collectors.observer,
-            lambda _: None,
-            collectors.host,
-            ring_bytes=1 << 22,
-            request_sweep=lambda: None,
-            watching=Watching(
-                ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-                Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None),
-            ),
+def _at_rest(config: Path) -> None:
+    """Memory with a few containers, and nothing happening."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONTAINERS):
+            stack.enter_context(ThrowawayContainer(IDLE, ())).read_line()
+        agent = stack.enter_context(OwnAgent(config))
+        time.sleep(3)
+        process = psutil.Process(agent.pid)
+        memory = process.memory_full_info()
+        print(
+            f"at rest ({agent.sensor}), {CONTAINERS} containers: RSS {memory.rss / 2**20:.1f} MiB, unique "
+            f"{memory.uss / 2**20:.1f} MiB, CPU {_idle_share(process) * 100:.2f}% of a core"
         )
-        source.open()
-        sweep = EbpfSweep(
-            source,
-            collectors.observer,
-            lambda _: None,
-            proc=collectors.roots.proc,
-            clock_ns=time.time_ns,
-            cpu_ns=time.thread_time_ns,
-            full_every=Config().sweep.full_every,
-        )
-        tasks = sweep.run().processes
-        reading = [_cpu_ms(source.read_tasks) for _ in range(PASSES)]
-        whole = [sweep.run().cpu_ns / 1e6 for _ in range(PASSES)]
-        source.close()
-    print(
-        f"sweep of {tasks} processes             kernel {statistics.median(reading) * 1000 / tasks:.2f} ms, with "
-        f"decoding and comparison {statistics.median(whole) * 1000 / tasks:.2f} ms per 1,000 (CPU, median)"
-    )
-
-
-def _cpu_ms(work: object) -> float:
-    assert callable(work)
-    started = time.thread_time_ns()
-    work()
-    return (time.thread_time_ns() - started) / 1e6
 
 
 if __name__ == "__main__":

@@ -66,8 +66,9 @@ class CallMade(ProcessEvent):
     """A container process made a system call that belongs to the ways out, or was refused it (``error`` is the errno).
 
     ``arguments`` are the four first, as numbers; what they point to was not looked at. ``file_system`` is the magic
-    number of where a file that the call opened lies, and ``path`` what it is called there; 0 and empty where it opened
-    none. ``device`` is that file system's, or, with ``mode``, the number of a device node that the call made.
+    number of where a file that the call opened or made (memfd_create) lies, and ``path`` what it is called there; 0 and
+    empty where there is none. ``device`` is that file system's, or, with ``mode``, the number of a device node that the
+    call made.
     ``is_foreign`` says that it was a call as 32-bit programs make it, told once of each process.
     """
 

@@ -85,6 +85,7 @@ class OwnAgent:
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ready = threading.Event()
         self.sensor = "unknown"
+        self.reason = ""  # why that sensor, and how it watches
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(  # noqa: S603  ourselves
@@ -140,7 +141,7 @@ class OwnAgent:
             last = line.strip() or last
             record = _parse(line)
             if record is not None and record.get("event") == "ready":
-                self.sensor = str(record.get("sensor"))
+                self.sensor, self.reason = str(record.get("sensor")), str(record.get("reason"))
                 self._ready.set()
         if not self._ready.is_set():
             sys.stderr.write(last + "\n")

@@ -46,6 +46,7 @@ class Way(IntEnum):
     MAKES_NODE_AT = 22
     MAKES_SOCKET = 23
     OPENS_HANDLE = 24
+    MAKES_FILE = 25
     OPENS = 32
     CHANGES_MODE = 33
     CHANGES_MODE_OF = 34
@@ -113,6 +114,7 @@ ACT_CALLS = (
     ActCall("mknod", 133, None, Way.MAKES_NODE),
     ActCall("mknodat", 259, 33, Way.MAKES_NODE_AT),
     ActCall("open_by_handle_at", 304, 265, Way.OPENS_HANDLE),
+    ActCall("memfd_create", 319, 279, Way.MAKES_FILE),
     ActCall("userfaultfd", 323, 282, Way.ACTS),
     ActCall("add_key", 248, 217, Way.ACTS),
     ActCall("keyctl", 250, 219, Way.ACTS),

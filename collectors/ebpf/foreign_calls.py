@@ -37,6 +37,7 @@ I386 = {
     "kexec_load": 283,
     "keyctl": 288,
     "lsetxattr": 227,
+    "memfd_create": 356,
     "mknod": 14,
     "mknodat": 297,
     "mount": 21,

@@ -23,21 +23,25 @@ VERDICT = struct.Struct("<7Q")
 
 
 class Kernel:
-    """The loaded programs, and what they sent."""
+    """The loaded programs, and what they sent. With ``only`` a system call, all that is watched."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ring_bytes: int = 1 << 20, only: str = "") -> None:
         self.records: list[bytes] = []
         self.programs = BpfObject(OBJECT)
         missing = call_watch.missing_programs(BTF)
         self.has_changes = not missing & set(call_watch.CHANGES)
-        self.programs.resize("ring", 1 << 20)
+        self.programs.resize("ring", ring_bytes)
         self.programs.load(without=missing)
         maps = {name: self.programs.map(name) for name in ("ring", "calls", "foreign_calls")}
-        call_watch.fill(maps, calls_by_number(), act_calls_by_number())
+        watched = {number: call for number, call in calls_by_number().items() if only in ("", call.name)}
+        call_watch.fill(maps, watched, {} if only else act_calls_by_number())
         self.ring = RingBuffer(maps["ring"], self.records.append)
         collectors = assemble(Config(), lambda _: None, watch_mounts=False)
         sockets = Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None)
         sockets.fill(self.programs.map("endpoints"))
+        if only:
+            self.programs.attach("on_any_call")
+            return
         call_watch.attach(self.programs, calls_by_number(), act_calls_by_number(), without=missing)
 
     def mark(self, pid: int, scope: int = 1) -> None:

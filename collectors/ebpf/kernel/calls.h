@@ -6,7 +6,9 @@
 #ifndef HULLWATCH_CALLS_H
 #define HULLWATCH_CALLS_H
 
+#include "changing.h"
 #include "connections.h"
+#include "opening.h"
 
 #define EPERM 1
 #define EACCES 13
@@ -36,20 +38,38 @@ static __always_inline int runtime_returned(struct room *room, struct task_struc
 	return 0;
 }
 
-static __always_inline int returned(__u32 number, long result)
+/* A call of `enum act_class` that is about files has returned. */
+static __noinline int acted_on_file(struct task_record *known, __u32 class, __u64 call_and_result)
 {
-	__u32 *class = bpf_map_lookup_elem(&calls, &number);
-	if (!class || !*class)
-		return 0;
 	struct task_struct *task = bpf_get_current_task_btf();
-	if (*class >= CALL_ACTS) {
+	__s32 result = call_and_result;
+	switch (class) {
+	case CALL_OPENS:
+		return result < 0 ? 0 : opened(known, file_of(task, result), call_and_result);
+	case CALL_CHANGES_MODE:
+	case CALL_CHANGES_MODE_OF:
+	case CALL_CHANGES_MODE_AT:
+		return changed_mode(known, class, call_and_result);
+	case CALL_SETS_ATTRIBUTE:
+	case CALL_SETS_ATTRIBUTE_OF:
+		return set_attribute(known, class, call_and_result);
+	}
+	return 0;
+}
+
+/* A watched call has returned; kept out of the way of the others, which are most. */
+static __noinline int returned(struct task_struct *task, __u32 class, __u32 number, long result)
+{
+	if (class == CALL_OPENS && (result < 0 || is_dull_to_open(task, result)))
+		return 0;
+	if (class >= CALL_ACTS) {
 		struct task_record *actor = find_task(task);
 		if (!may_be_contained(task, actor))
 			return 0;
-		if (*class == CALL_CONNECTS)
+		if (class == CALL_CONNECTS)
 			return result < 0 ? 0 : connected_by(actor, pack(number, result));
-		return *class < CALL_OPENS ? acted(actor, *class, pack(number, result)) :
-					     acted_on_file(actor, *class, pack(number, result));
+		return class < CALL_OPENS ? acted(actor, class, pack(number, result)) :
+					    acted_on_file(actor, class, pack(number, result));
 	}
 	struct room *room = get_room();
 	if (!room)
@@ -59,18 +79,18 @@ static __always_inline int returned(__u32 number, long result)
 	if (!known)
 		return 0;
 	if (!known->session && !known->is_asked)
-		return runtime_returned(room, task, known, *class, pack(number, result));
-	if (*class == CALL_PIVOTS && result >= 0)
+		return runtime_returned(room, task, known, class, pack(number, result));
+	if (class == CALL_PIVOTS && result >= 0)
 		known->has_pivoted = 1;
 	if (tell_if_changed(room, task, known, pack(number, result)))
 		return 0;
-	if (*class == CALL_UNMOUNTS && result >= 0 && known->has_pivoted) { /* a sweep met the runtime at its work */
+	if (class == CALL_UNMOUNTS && result >= 0 && known->has_pivoted) { /* a sweep met the runtime at its work */
 		known->has_pivoted = 0;
 		count(COUNTER_NOTABLE_CHANGES);
 		tell(room, task, known, KIND_CHANGE, pack(number, result));
 		return 0;
 	}
-	if (*class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
+	if (class >= CALL_TELLS_REFUSAL && (result == -EPERM || result == -EACCES)) {
 		count(COUNTER_NOTABLE_REFUSALS);
 		tell(room, task, known, KIND_REFUSED, pack(number, result));
 	}
@@ -80,25 +100,28 @@ static __always_inline int returned(__u32 number, long result)
 SEC("tracepoint")
 int on_call(struct trace_event_raw_sys_exit *context)
 {
-	return returned(context->id, context->ret);
+	__u32 class = class_of(context->id);
+	return class ? returned(bpf_get_current_task_btf(), class, context->id, context->ret) : 0;
 }
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(on_any_call, struct task_struct *registers, long result)
+int BPF_PROG(on_any_call, void *registers, long result)
 {
-	struct pt_regs___x86 *x86 = (void *)registers;
-	struct pt_regs___arm64 *arm64 = (void *)registers;
+	struct pt_regs___x86 *x86 = registers;
+	struct pt_regs___arm64 *arm64 = registers;
+	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 number = MAX_CALLS;
 	if (bpf_core_field_exists(x86->orig_ax))
-		number = BPF_CORE_READ(x86, orig_ax);
+		number = x86->orig_ax;
 	else if (bpf_core_field_exists(arm64->syscallno))
-		number = BPF_CORE_READ(arm64, syscallno);
-	if (is_foreign_call(bpf_get_current_task_btf())) {
+		number = arm64->syscallno;
+	if (is_foreign_call(task)) {
 		called_as_foreign(number);
 		__u32 *native = bpf_map_lookup_elem(&foreign_calls, &number);
 		number = native && *native ? *native - 1 : MAX_CALLS;
 	}
-	return returned(number, result);
+	__u32 class = class_of(number);
+	return class ? returned(task, class, number, result) : 0;
 }
 
 #endif

@@ -32,6 +32,18 @@ static __always_inline struct upid *own_number(struct task_struct *task)
 			       level * bpf_core_type_size(struct upid));
 }
 
+/* Plain loads for a task of the host's own pid namespace, which most are. */
+static __always_inline __u32 pid_namespace_of(struct task_struct *task)
+{
+	struct pid *pid = task->thread_pid;
+	if (!pid)
+		return 0;
+	if (pid->level == 0)
+		return pid->numbers[0].ns->ns.inum;
+	struct upid *number = own_number(task);
+	return BPF_CORE_READ(number, ns, ns.inum);
+}
+
 /*
  * Which combination of cgroups a task is in. The address of its css_set alone would not do: a task that is moved leaves
  * an empty set behind, which is freed, and may be given the same address for the set where it ends up.
@@ -67,8 +79,7 @@ static __noinline void read_vector(struct vector *to, struct task_struct *task)
 	} else {
 		__builtin_memset(to->namespaces, 0, sizeof(to->namespaces));
 	}
-	struct upid *number = own_number(task);
-	to->namespaces[1] = BPF_CORE_READ(number, ns, ns.inum);
+	to->namespaces[1] = pid_namespace_of(task);
 	to->namespaces[5] = cred->user_ns->ns.inum;
 	to->root_inode = 0;
 	to->root_device = to->root_mount = to->cwd_mount = 0;
@@ -84,7 +95,7 @@ static __noinline void read_vector(struct vector *to, struct task_struct *task)
 	bpf_core_read(to->capabilities, sizeof(to->capabilities), &cred->cap_inheritable);
 	to->seccomp_mode = task->seccomp.mode;
 	to->seccomp_filters = task->seccomp.filter_count.counter;
-	to->css_set = fingerprint(BPF_CORE_READ(task, cgroups));
+	to->css_set = fingerprint(BPF_CORE_READ(task, cgroups)); /* as a number: no arithmetic with pointers */
 }
 
 static __always_inline int is_same(const struct vector *a, const struct vector *b)

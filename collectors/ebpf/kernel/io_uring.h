@@ -4,6 +4,7 @@
 #define HULLWATCH_IO_URING_H
 
 #include "connections.h"
+#include "opening.h"
 
 /* include/uapi/linux/io_uring.h */
 #define IORING_OP_CONNECT 16

@@ -161,6 +161,13 @@ struct {
 	__type(value, __u32);
 } named_sets SEC(".maps");
 
+/* What a call's return means; 0 for most, which have cost next to nothing by then. */
+static __always_inline __u32 class_of(__u32 number)
+{
+	__u32 *class = bpf_map_lookup_elem(&calls, &number);
+	return class ? *class : 0;
+}
+
 static __always_inline void count(__u32 which)
 {
 	__u64 *value = bpf_map_lookup_elem(&counters, &which);
@@ -191,9 +198,11 @@ static __always_inline struct task_record *find_task(struct task_struct *task)
 static __always_inline void joined(__u32 session)
 {
 	__u64 one = 1, *living = bpf_map_lookup_elem(&sessions, &session);
-	if (!living && bpf_map_update_elem(&sessions, &session, &one, BPF_NOEXIST) == 0)
-		return;
-	living = bpf_map_lookup_elem(&sessions, &session);
+	if (!living) {
+		if (bpf_map_update_elem(&sessions, &session, &one, BPF_NOEXIST) == 0)
+			return;
+		living = bpf_map_lookup_elem(&sessions, &session); /* another CPU was first */
+	}
 	if (living)
 		__sync_fetch_and_add(living, 1);
 }

@@ -15,18 +15,28 @@ static __always_inline struct task_record *meet(struct room *room, struct task_s
 	return remember(task, &room->task);
 }
 
+/* As `changed_ns`, of an inode whose type the verifier knows: plain loads. */
+static __always_inline __u64 changed_ns_of(struct inode *inode)
+{
+	if (bpf_core_field_exists(inode->i_ctime_sec))
+		return inode->i_ctime_sec * 1000000000ULL + (inode->i_ctime_nsec & CTIME_NANOSECONDS);
+	return changed_ns(inode);
+}
+
 /* User space has looked at this file in this scope, and it was no news. */
 static __always_inline int is_known_file(struct task_struct *task, __u32 scope)
 {
 	struct settings *set = get_settings();
-	struct file *file = executable_of(task);
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	struct mm_struct *mm = task->mm;
+	struct file *file = mm ? mm->exe_file : 0;
+	if (!file)
+		return 0;
+	struct inode *inode = file->f_inode;
 	struct file_key key = {
-		.inode = BPF_CORE_READ(inode, i_ino),
-		.changed_ns = changed_ns(inode),
-		.device = BPF_CORE_READ(inode, i_sb, s_dev),
-		.mount = mount_id(mnt),
+		.inode = inode->i_ino,
+		.changed_ns = changed_ns_of(inode),
+		.device = inode->i_sb->s_dev,
+		.mount = mount_id(file->f_path.mnt),
 		.scope = scope,
 		.generation = !scope && set ? set->host_generation : 0,
 	};
@@ -79,7 +89,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 	if (known->session)
 		is_notable |= is_change | is_full_stream() | is_sent_in(task, known);
 	if (!is_notable)
-		is_notable = (BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD) || !is_known_file(task, known->scope);
+		is_notable = (task->real_parent->flags & PF_KTHREAD) || !is_known_file(task, known->scope);
 	known->last = room->vector;
 	if (is_notable) {
 		count(COUNTER_NOTABLE_EXECS);
@@ -101,6 +111,14 @@ static __always_inline int tell_if_changed(struct room *room, struct task_struct
 	return 1;
 }
 
+/* Whether fork can have given the child no other confinement than its parent's, which was compared a moment ago. */
+static __always_inline int is_born_alike(struct task_struct *parent, struct task_struct *child)
+{
+	return parent->nsproxy == child->nsproxy && parent->cgroups == child->cgroups &&
+	       parent->thread_pid->level == child->thread_pid->level &&
+	       parent->real_cred->user_ns == child->real_cred->user_ns;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -120,7 +138,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct task_record *born = remember(child, &room->task);
 	if (born && born->session) {
 		joined(born->session);
-		tell_if_changed(room, child, born, pack(CAUSE_FORK, 0));
+		if (!is_born_alike(parent, child))
+			tell_if_changed(room, child, born, pack(CAUSE_FORK, 0));
 	} else if (born && is_asked) { /* too early for its parent's mark: user space gives it one of its own */
 		read_vector(&room->vector, child);
 		born->last = room->vector;
@@ -166,7 +185,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	__u32 tid = task->pid, tgid = task->tgid;
 	if (tid != tgid && known)
 		forget(room, task, known, tid);
-	if (BPF_CORE_READ(task, signal, live.counter) == 0) { /* the last thread of the process, whoever it is */
+	if (task->signal->live.counter == 0) { /* the last thread of the process, whoever it is */
 		struct task_record *leader = bpf_map_lookup_elem(&tasks, &tgid);
 		if (leader)
 			forget(room, task, leader, tgid);

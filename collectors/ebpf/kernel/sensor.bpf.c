@@ -9,6 +9,8 @@
 #include "techniques.h"
 #include "signals.h"
 #include "watched.h"
+#include "opening.h"
+#include "changing.h"
 #include "connections.h"
 #include "io_uring.h"
 #include "calls.h"

@@ -11,6 +11,11 @@
 #include "processes.h"
 
 #define MAX_ACTS_TOLD 8192
+#define S_IFMT 0170000 /* include/uapi/linux/stat.h */
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
 #define PIDFS_MAGIC 0x50494446UL /* include/uapi/linux/magic.h: "PIDF" */
 
 /* As `enum call_class`, which ends below. */
@@ -24,7 +29,8 @@ enum act_class {
 	CALL_MAKES_NODE_AT = 22, /* mknodat: 2 and 3 */
 	CALL_MAKES_SOCKET = 23,
 	CALL_OPENS_HANDLE = 24,
-	CALL_OPENS = 32, /* from here on acts on files: watched.h */
+	CALL_MAKES_FILE = 25, /* memfd_create: one that no directory names */
+	CALL_OPENS = 32, /* from here on acts on files: opening.h, changing.h */
 	CALL_CHANGES_MODE = 33,
 	CALL_CHANGES_MODE_OF = 34, /* an open file */
 	CALL_CHANGES_MODE_AT = 35,
@@ -93,7 +99,7 @@ static __always_inline int is_foreign_call(struct task_struct *task)
 {
 	struct task_struct___x86 *x86 = (void *)task;
 	if (bpf_core_field_exists(x86->thread_info.status))
-		return x86->thread_info.status & TS_COMPAT;
+		return x86->thread_info.status & TS_COMPAT; /* a plain load: it is asked at every call */
 	return 0;
 }
 
@@ -266,9 +272,6 @@ static __noinline int reached_a_process(struct act_room *room, struct task_recor
 	return tell_act(room, known, room->act.target_start_ns + tgid, call_and_result);
 }
 
-#define S_IFMT 0170000
-#define S_IFCHR 0020000
-#define S_IFBLK 0060000
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_PACKET 17
@@ -322,6 +325,11 @@ static __noinline int acted(struct task_record *known, __u32 class, __u64 call_a
 		return made_a_node(room, known, class, call_and_result);
 	case CALL_MAKES_SOCKET:
 		return made_a_socket(room, known, call_and_result);
+	case CALL_MAKES_FILE:
+		if (result < 0)
+			return 0;
+		read_object(room, file_of(task, result));
+		return tell_act(room, known, 0, call_and_result);
 	case CALL_OPENS_HANDLE:
 		if (result >= 0)
 			read_object(room, file_of(task, result));

@@ -5,10 +5,14 @@
 
 #include "confinement.h"
 
+/* Since 6.13 the uppermost bit says that somebody asked for the time (include/linux/fs.h: I_CTIME_QUERIED). */
+#define CTIME_NANOSECONDS 0x7fffffffU
+
 static __always_inline __u64 changed_ns(struct inode *inode)
 {
 	if (bpf_core_field_exists(inode->i_ctime_sec))
-		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ULL + BPF_CORE_READ(inode, i_ctime_nsec);
+		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ULL +
+		       (BPF_CORE_READ(inode, i_ctime_nsec) & CTIME_NANOSECONDS);
 	struct inode___6_6 *newer = (void *)inode;
 	if (bpf_core_field_exists(newer->__i_ctime))
 		return BPF_CORE_READ(newer, __i_ctime.tv_sec) * 1000000000ULL + BPF_CORE_READ(newer, __i_ctime.tv_nsec);

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 import struct
 import subprocess
 import threading
@@ -78,6 +79,23 @@ def test_the_iterator_shows_ourselves_as_the_kernel_has_us(loaded: BpfObject) ->
     assert own.vector.namespaces[0] == os.stat("/proc/self/ns/mnt").st_ino
     assert own.vector.root_inode == os.stat("/").st_ino
     assert own.header.parent_tgid == os.getppid()
+
+
+@needs_bpf
+def test_the_change_time_is_that_which_stat_shows_also_when_somebody_has_asked_for_it(
+    loaded: BpfObject, tmp_path: Path
+) -> None:
+    program = tmp_path / "sleep"
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([program, "30"]) as child:  # noqa: S603  a copy of sleep
+        try:
+            for _ in range(2):
+                rows = map(decode, split_rows(loaded.read_iterator("each_task")))
+                row = next(each for each in rows if isinstance(each, TaskRecord) and each.header.tid == child.pid)
+                assert row.program is not None
+                assert row.program.changed_ns == program.stat().st_ctime_ns  # stat marks the time as asked for
+        finally:
+            child.kill()
 
 
 @needs_bpf
