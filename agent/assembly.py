@@ -56,6 +56,7 @@ def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: boo
         roots,
         emit,
         clock_ns=time.time_ns,
+        uptime_ns=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME),
         descriptors=config.sweep.descriptors,
         limit=config.limits.processes,
     )

@@ -16,9 +16,11 @@ from agent.dedupe import Dedupe, Repeated
 from agent.incidents import IncidentChange, Incidents
 from agent.policy import Policy
 from agent.report import Alert, AlertBuilder
+from agent.settled import Settled
 from agent.state import NodeState
-from collectors.events import AgentTrouble, Event, ProcessEvent, SweepDone, TroubleKind
-from detectors.base import Blind, Detector, Family, Finding
+from collectors.events import AgentTrouble, Event, Exec, ProcessEvent, Seen, SweepDone, TroubleKind
+from collectors.facts import Process
+from detectors.base import Blind, Detector, Family, Finding, Holder, Member, holder
 
 
 @dataclass(slots=True)
@@ -30,6 +32,29 @@ class DetectorCounts:
     spent_ns: int = 0
     blind: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
+
+
+class _Interested:
+    """The detectors that want a kind of event, and which of them need be asked."""
+
+    def __init__(self, kind: type[Event], detectors: Iterable[Detector]) -> None:
+        self.all = tuple(each for each in detectors if any(issubclass(kind, wanted) for wanted in each.wants))
+        is_of_process = issubclass(kind, ProcessEvent)
+        self.compare = is_of_process and any(each.compares for each in self.all)
+        self.holding = tuple(each for each in self.all if each.holds and kind in (Seen, Exec))
+        self._rest = {
+            (is_settled, is_held): tuple(
+                each
+                for each in self.all
+                if not (is_settled and each.compares) and not (is_held and each in self.holding)
+            )
+            for is_settled in (False, True)
+            for is_held in (False, True)
+        }
+
+    def rest(self, *, is_settled: bool, is_held: bool) -> tuple[Detector, ...]:
+        """Those whose answer is not known: all comparisons have settled, what is held was answered for all."""
+        return self._rest[is_settled, is_held]
 
 
 def no_timer() -> int:
@@ -62,7 +87,8 @@ class Pipeline:
         self._builder = builder
         self._timer_ns = timer_ns
         self._detectors: tuple[Detector, ...] = ()
-        self._wanted_by: dict[type[Event], tuple[Detector, ...]] = {}
+        self._wanted_by: dict[type[Event], _Interested] = {}
+        self._settled = Settled()
         self.use(detectors)
 
     def use(self, detectors: Iterable[Detector], *, tells_incidents: bool = True) -> None:
@@ -70,6 +96,7 @@ class Pipeline:
         self._tells_incidents = tells_incidents
         self._detectors = tuple(detectors)
         self._wanted_by = {}
+        self._settled = Settled()
         for detector in self._detectors:
             self.counts.setdefault(detector.id, DetectorCounts())
 
@@ -88,38 +115,68 @@ class Pipeline:
         return self._state.counts()
 
     def _judge(self, event: Event) -> Iterator[Alert]:
-        for detector in self._interested(type(event)):
+        """Ask the detectors, but for those whose answer is known."""
+        interested = self._interested(type(event))
+        asked, compared = interested.all, None
+        if isinstance(event, ProcessEvent):
+            member = self._state.member(event.process) if interested.compare else None
+            is_settled = isinstance(member, Member) and self._settled.covers(member)
+            compared = member if isinstance(member, Member) and not is_settled else None
+            is_held = bool(interested.holding) and self._is_answered(interested.holding, event.process)
+            asked = interested.rest(is_settled=is_settled, is_held=is_held)
+        is_settled = compared is not None
+        timer_ns = self._timer_ns
+        started_ns = timer_ns()
+        for detector in asked:
             counts = self.counts[detector.id]
-            started_ns = self._timer_ns()
+            found: tuple[Finding | Blind, ...] | str
             try:
                 found = tuple(detector.check(event, self._state))
             except Exception as error:  # noqa: BLE001  one of the two broad catches: a detector's fault is counted
-                reason = f"{type(error).__name__}: {error}"[:200]
-                is_new = tally.count(counts.failures, reason) == 1
-                if is_new and detector.family is not Family.AGENT:
-                    yield from self._judge(AgentTrouble(event.at_ns, TroubleKind.DETECTOR_FAILED, detector.id, reason))
+                found = f"{type(error).__name__}: {error}"[:200]
+            ended_ns = timer_ns()
+            counts.checks += 1
+            counts.spent_ns += ended_ns - started_ns
+            started_ns = ended_ns
+            if found == ():
                 continue
-            finally:
-                counts.checks += 1
-                counts.spent_ns += self._timer_ns() - started_ns
-            for each in found:
-                if isinstance(each, Blind):
-                    tally.count(counts.blind, each.why)
-                elif (alert := self._raise(detector, each, event)) is not None:
-                    counts.findings += 1
-                    yield alert
-                    yield from self._tell(self.incidents.record(alert.incident, alert.chapter()), event)
+            is_settled = is_settled and not detector.compares
+            if not isinstance(found, str):
+                yield from self._take(detector, found, event)
+            elif tally.count(counts.failures, found) == 1 and detector.family is not Family.AGENT:
+                yield from self._judge(AgentTrouble(event.at_ns, TroubleKind.DETECTOR_FAILED, detector.id, found))
+            started_ns = timer_ns()
+        if is_settled and compared is not None:
+            self._settled.note(compared)
+
+    def _is_answered(self, holding: Iterable[Detector], process: Process) -> bool:
+        """Nothing that it holds is to be judged; where that is because nobody looked, each of them is blind."""
+        held = holder(process, self._state)
+        if isinstance(held, Blind):
+            for detector in holding:
+                tally.count(self.counts[detector.id].blind, held.why)
+        return not isinstance(held, Holder)
+
+    def _take(self, detector: Detector, found: Iterable[Finding | Blind], event: Event) -> Iterator[Alert]:
+        """Count what a detector could not tell, and raise what it found."""
+        counts = self.counts[detector.id]
+        for each in found:
+            if isinstance(each, Blind):
+                tally.count(counts.blind, each.why)
+            elif (alert := self._raise(detector, each, event)) is not None:
+                counts.findings += 1
+                yield alert
+                yield from self._tell(self.incidents.record(alert.incident, alert.chapter()), event)
 
     def _tell(self, changes: Iterable[IncidentChange], event: Event) -> Iterator[Alert]:
         """The alerts of incidents that were opened, raised or closed, unless they are turned off."""
         for change in changes if self._tells_incidents else ():
             yield self._builder.build_incident(change, event, self._state)
 
-    def _interested(self, kind: type[Event]) -> tuple[Detector, ...]:
+    def _interested(self, kind: type[Event]) -> _Interested:
         known = self._wanted_by.get(kind)
         if known is None:
-            known = tuple(each for each in self._detectors if any(issubclass(kind, wanted) for wanted in each.wants))
-            self._wanted_by[kind] = known
+            known = self._wanted_by[kind] = _Interested(kind, self._detectors)
         return known
 
     def _raise(self, detector: Detector, finding: Finding, event: Event) -> Alert | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from collectors.containers.registry import ContainerRegistry
 from collectors.errors import CollectorError
@@ -57,6 +58,14 @@ class _Table:
     resident: ProcessKey | None
 
 
+class _Judged(NamedTuple):
+    """An executable with its layer, and which one and by which version of the table it was judged."""
+
+    asked: Executable
+    version: int
+    judged: Executable
+
+
 class ContainerMounts:
     """Knows the mount tables; tells each when it is new or has changed."""
 
@@ -79,7 +88,7 @@ class ContainerMounts:
         self._tables: dict[int, _Table] = {}
         self._namespace_of: dict[str, int] = {}  # by container id: the first one that is not the host's
         self._tasks_in: dict[int, int] = {}
-        self._judged_executables: dict[tuple[str, Executable, int], Executable] = {}
+        self._judged_executables: dict[tuple[str, int], _Judged] = {}
         self._built_ns: dict[int, int] = {}  # when the root of that namespace was in place; forgotten with its tasks
         self._connections: dict[tuple[int | Unknown, int], Connection | None] = {}
         self._versions = itertools.count(1)
@@ -211,10 +220,11 @@ class ContainerMounts:
 
     def _judged(self, executable: Executable, table: _Table | None, container_id: str) -> Executable:
         """With its layer, asked once for each program: the answer hangs on its file, its last change and the table."""
-        question = (container_id, executable, table.version if table is not None else 0)
+        version = table.version if table is not None else 0
+        question = (container_id, id(executable))  # the reader shares equal ones, and to hash one costs more than all
         known = self._judged_executables.get(question)
-        if known is not None:
-            return known
+        if known is not None and known.asked is executable and known.version == version:
+            return known.judged
         container = self._registry.get(container_id)
         layer = layer_of(
             executable,
@@ -225,7 +235,8 @@ class ContainerMounts:
         )
         if len(self._judged_executables) >= MAX_LAYERS:
             self._judged_executables.clear()
-        judged = self._judged_executables[question] = replace(executable, layer=layer)
+        judged = replace(executable, layer=layer)
+        self._judged_executables[question] = _Judged(executable, version, judged)
         return judged
 
     def _table(

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from collectors.births import Births, Tracked
 from collectors.bounded import unknown
 from collectors.container_mounts import ContainerMounts
 from collectors.containers.registry import ContainerRegistry
@@ -41,19 +42,6 @@ from collectors.proc.process import ProcessReader
 MAX_OUTER_PARENTS = 4096
 
 
-@dataclass(slots=True, eq=False)
-class Tracked:
-    """What was last told of a task. ``container_id`` is sticky and inherited; the sweep looks closer at who bears one.
-
-    ``told`` is ``None`` after a fork nobody has looked at yet. ``mnt_namespace`` is kept for tasks of containers.
-    """
-
-    key: ProcessKey
-    told: Process | None
-    container_id: str | None
-    mnt_namespace: int | None
-
-
 class Observer:
     """See the module's docstring. ``descriptors`` is how many descriptors of a container process are looked at."""
 
@@ -66,6 +54,7 @@ class Observer:
         emit: Callable[[Event], None],
         *,
         clock_ns: Callable[[], int],
+        uptime_ns: Callable[[], int],
         descriptors: int,
         limit: int,
     ) -> None:
@@ -80,6 +69,7 @@ class Observer:
         self._tracked: dict[int, Tracked] = {}
         self._mounts = ContainerMounts(reader, registry, host, roots, emit, clock_ns)
         self._outer_parents: dict[int, set[str]] = {}
+        self._births = Births(reader, emit, clock_ns, uptime_ns, host.ticks_per_second)
         self._lock = threading.Lock()
 
     def watch_mounts_with(self, mount_watch: MountWatch) -> None:
@@ -112,13 +102,11 @@ class Observer:
                 return
             if parent is None or parent.container_id is None:
                 return
-            try:
-                start_ticks = self._reader.read_stat(child_pid).start_ticks
-            except CollectorError:
-                start_ticks = self._ticks(at_ns)
-            child = Tracked(ProcessKey(child_pid, start_ticks), None, parent.container_id, parent.mnt_namespace)
-            self._remember(child, at_ns)
-            self._emit(Fork(at_ns, parent.key, child.key))
+            if (known := self._tracked.get(child_pid)) is not None:  # nobody told us of its end
+                self._tell_end(known, at_ns)
+            child = self._births.note(parent, child_pid, at_ns)
+            if not self._remember(child, at_ns):
+                self._births.tell(child)
 
     def executed(self, pid: int, at_ns: int) -> None:
         """A process executed a program: look at it whole, and tell it whatever was told before."""
@@ -143,6 +131,9 @@ class Observer:
         with self._lock:
             tracer = self._tracked.get(tracer_pid)
             if tracer is not None and tracer.container_id is not None:
+                for task in (tracer, self._tracked.get(target_pid)):
+                    if task is not None:
+                        self._births.tell(task)
                 self._emit(Ptrace(at_ns, tracer_pid, target_pid))
 
     def exited(self, pid: int, at_ns: int) -> None:
@@ -153,7 +144,7 @@ class Observer:
                 return
             del self._tracked[pid]
             self._outer_parents.pop(pid, None)
-            self._emit(Exit(at_ns, tracked.key))
+            self._tell_end(tracked, at_ns)
             if tracked.mnt_namespace is not None:
                 self._mounts.left(tracked.mnt_namespace, at_ns)
 
@@ -354,7 +345,7 @@ class Observer:
         A task that a sensor witnessed (not ``is_from_proc``) is told as it was, also when it is gone. ``is_one_look``
         has it told only if it still runs what it ran, in case it has to be read twice.
         """
-        if before is not None and before.key != process.key:
+        if before is not None and not self._births.is_same(before, process.key):
             before = None
         container_id = self._container(process, before, at_ns, is_exec=is_exec)
         if container_id is not None:
@@ -456,14 +447,26 @@ class Observer:
         tracked = self._tracked.get(event.process.key.pid)
         if tracked is not None:
             tracked.told = event.process
+        self._births.tell_children(event.process.key.pid)
         self.counts["told"] += 1
         self._emit(event)
 
-    def _remember(self, tracked: Tracked, at_ns: int) -> None:
+    def _tell_end(self, tracked: Tracked, at_ns: int) -> None:
+        """Tell that a task has ended, if anybody was told that it began."""
+        if tracked.birth is None:
+            self._births.tell_children(tracked.key.pid)
+            self._emit(Exit(at_ns, tracked.key))
+        else:
+            self._births.forget(tracked)
+
+    def _remember(self, tracked: Tracked, at_ns: int) -> bool:
+        """Keep it, if there is room."""
         known = self._tracked.get(tracked.key.pid)
         if known is None and len(self._tracked) >= self._limit:
             self.counts["not_remembered"] += 1
-            return
+            return False
+        if known is not None:
+            self._births.forget(known)
         self._tracked[tracked.key.pid] = tracked
         before = known.mnt_namespace if known is not None else None
         if before != tracked.mnt_namespace:
@@ -471,9 +474,7 @@ class Observer:
                 self._mounts.entered(tracked.mnt_namespace)
             if before is not None:
                 self._mounts.left(before, at_ns)
-
-    def _ticks(self, at_ns: int) -> int:
-        return (at_ns - self._host.boot_time_ns) * self._host.ticks_per_second // 1_000_000_000
+        return True
 
 
 def _sharing(process: Process, told: Process) -> Process:

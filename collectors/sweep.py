@@ -20,11 +20,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from collectors.births import Tracked
 from collectors.errors import CollectorError
 from collectors.events import Event, SweepDone
 from collectors.flyweight import flyweight
 from collectors.host import Roots
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 from collectors.proc.process import SINGLE_THREAD_LINKS
 from collectors.statx import read_identity
 

@@ -303,6 +303,11 @@ class Detector:
 
     ``wants`` are the events that ``check`` is called with. ``weakest`` is the weakest sensor tier that sees the act
     reliably. ``benign`` says who does this honestly and how that is told apart, ``misses`` what it cannot see.
+
+    ``compares``: of a member whose first process has the same namespaces, ``check`` asks nothing but its confinement,
+    its working directory aside, what that was before, and what it is compared with: first, entry, container, frame.
+    Where it was silent it is silent again, and the engine does not ask (docs/adr/0019).
+    ``holds``: of a ``Seen`` or an ``Exec``, ``check`` judges what ``holder`` gives and nothing else.
     """
 
     id: str
@@ -318,3 +323,5 @@ class Detector:
     misses: tuple[str, ...]
     advice: tuple[str, ...]  # what to do next when it fires, for the person who is paged
     references: tuple[str, ...]
+    compares: bool = False
+    holds: bool = False

@@ -127,6 +127,7 @@ DETECTOR = Detector(
     ),
     wants=(Seen, Exec, CallMade, FileTouched),
     check=check,
+    holds=True,
     weakest=Tier.POLL,
     summary="A container process holds a block device of the node open, or makes a node for one.",
     benign=(

@@ -129,6 +129,7 @@ DETECTOR = Detector(
     ),
     wants=(Seen, Exec, CallMade),
     check=check,
+    holds=True,
     weakest=Tier.POLL,
     summary="A container process loads, opens or lists bpf programs, maps or links, or traces others.",
     benign=(

@@ -97,6 +97,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST, _EXPLOITATION),
     wants=(Seen, Exec, CredentialChange),
     check=check,
+    compares=True,
     weakest=Tier.POLL,
     summary="A task has capabilities beyond the bounding set it came in with, or a bounding set grew.",
     benign=(

@@ -72,6 +72,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST,),
     wants=(Seen, Exec, CredentialChange),
     check=check,
+    compares=True,
     weakest=Tier.POLL,
     summary="A container process is in a cgroup outside its container's, in a hierarchy where the first was inside.",
     benign=(

@@ -46,6 +46,7 @@ BREAKERS = frozenset(
         b"traitor",
     }
 )
+_TOOLS = CLIENTS | BREAKERS
 ARGUMENTS = 8
 
 
@@ -61,7 +62,7 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
     arguments = process.arguments.rstrip(b"\0").split(b"\0")
     paths = (executable.path, *arguments[1:2])
     names = [path.rsplit(b"/", 1)[-1] for path in paths]
-    name = names[0] if names[0] in CLIENTS | BREAKERS else next((each for each in names[1:] if each in BREAKERS), None)
+    name = names[0] if names[0] in _TOOLS else next((each for each in names[1:] if each in BREAKERS), None)
     if name is None:
         return
     what = "a tool that is made for breaking out" if name in BREAKERS else "a client of a runtime or of the cluster"

@@ -29,6 +29,7 @@ from detectors.base import (
     NodeView,
     Severity,
     Tier,
+    actor,
 )
 
 _STANDARD_STREAMS = 3  # descriptors 0 to 2, which a runtime may connect to files of the host
@@ -38,18 +39,18 @@ _FILES = frozenset({DescriptorKind.DIRECTORY, DescriptorKind.FILE})
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look up the mount of everything that the task holds in the tables of its container."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     if isinstance(member.first, Unknown):
         yield Blind(f"first process: {member.first.why}", process.key)
         return
+    if isinstance(process.descriptors, Unknown) and _stands_inside(process, member.frame):
+        yield Blind(f"descriptors: {process.descriptors.why}", process.key)  # so it is for most events
+        return
     foreign: list[tuple[str, Place]] = []
     strange = [each for each in _held(member, view.host.internal_devices) if not _stands_on(each[1], member.frame)]
-    is_plain = all(isinstance(place, Unknown) for _, place in strange)  # so it is for most events
+    is_plain = all(isinstance(place, Unknown) for _, place in strange)
     tables = _NO_TABLES if is_plain else _tables(member, view)
     for name, place in strange:
         answer = place if isinstance(place, Unknown) else tables.is_foreign(place)
@@ -74,6 +75,17 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
             confidence=Confidence.LIKELY if tables.is_nested else Confidence.CERTAIN,
             inherited=True,
         )
+
+
+def _stands_inside(process: Process, frame: Frame) -> bool:
+    """Root, working directory and program stand on mounts that the container was given."""
+    executable = process.executable
+    return (
+        _stands_on(process.confinement.root, frame)
+        and _stands_on(process.confinement.cwd, frame)
+        and not isinstance(executable, Unknown)
+        and _stands_on(executable.place, frame)
+    )
 
 
 @dataclass(frozen=True, slots=True)

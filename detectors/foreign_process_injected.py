@@ -137,6 +137,7 @@ DETECTOR = Detector(
     ),
     wants=(Ptrace, ProcessReached, Seen, Exec),
     check=check,
+    holds=True,
     weakest=Tier.NETLINK,
     summary="A container process traces, writes into or takes descriptors from one outside of its container.",
     benign=(

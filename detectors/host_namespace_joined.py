@@ -65,6 +65,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST,),
     wants=(Seen, Exec, CredentialChange),
     check=check,
+    compares=True,
     weakest=Tier.POLL,
     summary="A container process has a namespace of the host that the container's first process has not.",
     benign=(

@@ -62,6 +62,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST,),
     wants=(Seen, Exec, CredentialChange),
     check=check,
+    compares=True,
     weakest=Tier.POLL,
     summary="The root directory of a container process is the host's /, and that of the container's first is not.",
     benign=(

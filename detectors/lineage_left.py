@@ -94,6 +94,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST,),
     wants=(Seen, Exec, CredentialChange),
     check=check,
+    compares=True,
     weakest=Tier.NETLINK,
     summary="A descendant of a container process has the host's namespaces and a cgroup outside its container's.",
     benign=(

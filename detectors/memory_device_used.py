@@ -122,6 +122,7 @@ DETECTOR = Detector(
     ),
     wants=(Seen, Exec, CallMade, FileTouched),
     check=check,
+    holds=True,
     weakest=Tier.POLL,
     summary="A container process holds or makes a device of the machine's memory, of a disk, or into the kernel.",
     benign=(

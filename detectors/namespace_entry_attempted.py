@@ -131,6 +131,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST,),
     wants=(Seen, Exec, Refused, FileTouched),
     check=check,
+    holds=True,
     weakest=Tier.POLL,
     summary="A container process holds a namespace of the host or of another container, or was refused to enter one.",
     benign=(

@@ -71,6 +71,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST,),
     wants=(Seen, Exec, CredentialChange),
     check=check,
+    compares=True,
     weakest=Tier.POLL,
     summary="A container process has a namespace of another container, which was not declared shared.",
     benign=(

@@ -101,6 +101,7 @@ DETECTOR = Detector(
     ),
     wants=(Seen, Exec, FileTouched),
     check=check,
+    holds=True,
     weakest=Tier.POLL,
     summary="A container process holds or writes the host's runc, shim, containerd, kubelet or a CNI plug-in.",
     benign=(

@@ -101,6 +101,7 @@ DETECTOR = Detector(
     techniques=(ESCAPE_TO_HOST, _DISABLE_TOOLS),
     wants=(Seen, Exec, CredentialChange),
     check=check,
+    compares=True,
     weakest=Tier.POLL,
     summary="A container process lost seccomp, no_new_privs or its LSM profile, or has less than it came in with.",
     benign=(

@@ -98,6 +98,7 @@ DETECTOR = Detector(
     ),
     wants=(Seen, Exec),
     check=check,
+    holds=True,
     weakest=Tier.POLL,
     summary="Input and output of a container process are one network connection, or it holds a terminal of the host.",
     benign=(

@@ -13,6 +13,7 @@ import ipaddress
 import struct
 from collections.abc import Callable
 
+from collectors.births import Tracked
 from collectors.bounded import read_bounded
 from collectors.ebpf.acts import ActRecord
 from collectors.ebpf.libbpf import BpfMap
@@ -21,7 +22,7 @@ from collectors.errors import CollectorError
 from collectors.events import Event, TcpConnected, UnixConnected
 from collectors.facts import Connection, Executable, HostBaseline, Process, Unknown
 from collectors.host import Roots
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 from collectors.programs import find_all_trusted
 from collectors.sockets import GOVERNORS, METADATA, NODE_PORTS, parse_local_addresses
 

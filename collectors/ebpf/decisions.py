@@ -10,11 +10,11 @@ from __future__ import annotations
 import struct
 import threading
 
+from collectors.births import Tracked
 from collectors.ebpf.libbpf import BpfMap, BpfObject
 from collectors.ebpf.membership import Memberships
 from collectors.ebpf.records import TaskRecord
 from collectors.facts import Executable, Layer, Process, ProcessKey
-from collectors.observer import Tracked
 
 _VERDICT = struct.Struct("<7Q")
 _FILE_KEY = struct.Struct("<QQIIII")

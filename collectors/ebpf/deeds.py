@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from collectors.births import Tracked
 from collectors.ebpf.acts import ActRecord, Context, How, Way, act_calls_by_number, as_raw_socket, event_of
 from collectors.ebpf.connections import Connections
 from collectors.ebpf.libbpf import BpfMap
@@ -16,7 +17,7 @@ from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.records import TaskRecord
 from collectors.events import Event, ProcessEvent, RawSocketHeld, Seen
 from collectors.facts import FileId, Process
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 
 
 class Watching(NamedTuple):

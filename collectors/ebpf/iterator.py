@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.births import Tracked
 from collectors.ebpf.records import ROW_BYTES, TaskRecord, decode
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError, Malformed
 from collectors.events import Event, SweepDone
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 
 RARELY = 100  # times full_every: of a task that did not run only its LSM label can have changed, by others
 

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from collectors.births import Tracked
 from collectors.ebpf import call_watch
 from collectors.ebpf.acts import ActRecord, decode_act
 from collectors.ebpf.calls import Call, Effect, Meaning, calls_by_number
@@ -63,7 +64,7 @@ from collectors.events import (
     TroubleKind,
 )
 from collectors.facts import HostBaseline, Process, ProcessKey, Unknown
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 from collectors.wakeup import WakeUp
 
 SOURCE = "ebpf"

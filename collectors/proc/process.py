@@ -38,7 +38,7 @@ from collectors.proc.inet import connection_of, read_inet
 from collectors.proc.mountinfo import read_mountinfo
 from collectors.proc.ns import read_namespaces
 from collectors.proc.places import read_cwd, read_executable, read_root
-from collectors.proc.stat import Stat, read_stat
+from collectors.proc.stat import Stat, open_stat, read_stat, reread_stat
 from collectors.proc.status import Status, read_status
 
 T = TypeVar("T")
@@ -159,15 +159,19 @@ class ProcessReader:
 
     def _read(self, directory: int, thread_of: ProcessKey | None, descriptors: int) -> Process:
         """The task whose directory this is."""
-        stat = read_stat(directory)
-        if stat.is_kernel_thread:
-            return self._kernel_thread(stat, thread_of)
-        process = self._read_user_task(directory, stat, thread_of, descriptors)
-        again = _read_living(directory)
-        if again.image_mark != stat.image_mark:
-            process = self._read_user_task(directory, again, thread_of, descriptors)
-            _read_living(directory)
-        return process
+        stat_file = open_stat(directory)
+        try:
+            stat = reread_stat(stat_file)
+            if stat.is_kernel_thread:
+                return self._kernel_thread(stat, thread_of)
+            process = self._read_user_task(directory, stat, thread_of, descriptors)
+            again = _living(reread_stat(stat_file))
+            if again.image_mark != stat.image_mark:
+                process = self._read_user_task(directory, again, thread_of, descriptors)
+                _living(reread_stat(stat_file))
+            return process
+        finally:
+            os.close(stat_file)
 
     def _read_user_task(self, directory: int, stat: Stat, thread_of: ProcessKey | None, descriptors: int) -> Process:
         """One look at a task that runs a program."""
@@ -180,7 +184,7 @@ class ProcessReader:
             name=_intern(stat.name),
             arguments=arguments if isinstance(arguments, bytes) else b"",
             executable=executable,
-            confinement=self._shared(self._read_confinement(directory, status)),
+            confinement=self._read_confinement(directory, status),
             ns_pid=_ns_pid(status, stat.pid),
             is_kernel_thread=False,
             image_mark=stat.image_mark,
@@ -201,25 +205,25 @@ class ProcessReader:
         cgroups = _fact(read_cgroup, directory)
         if isinstance(status, Unknown):
             return Confinement(namespaces, root, cwd, status, status, status, status, status, label, cgroups)
-        return Confinement(
-            namespaces,
-            root,
-            cwd,
-            status.uids,
-            status.gids,
-            status.capabilities,
-            status.no_new_privs,
-            status.seccomp,
-            label,
-            cgroups,
-        )
-
-    def _shared(self, confinement: Confinement) -> Confinement:
-        """The one that was read before, if it is equal: the tasks of a container have theirs in common."""
+        uids, gids, sets = status.uids, status.gids, status.capabilities
         last = self._last_confinement
-        if last is not None and last == confinement:
+        if (
+            last is not None  # compared with ``is`` where the readers share equal values
+            and last.namespaces is namespaces
+            and last.root is root
+            and last.cwd is cwd
+            and last.cgroups is cgroups
+            and last.capabilities is sets
+            and last.uids is uids
+            and last.gids is gids
+            and last.seccomp is status.seccomp
+            and last.no_new_privs is status.no_new_privs
+            and last.lsm_label == label
+        ):
             return last
-        self._last_confinement = confinement
+        self._last_confinement = confinement = Confinement(
+            namespaces, root, cwd, uids, gids, sets, status.no_new_privs, status.seccomp, label, cgroups
+        )
         return confinement
 
     def _read_descriptors(self, directory: int, limit: int) -> tuple[Descriptor, ...] | Unknown:
@@ -253,9 +257,8 @@ def _open_thread(directory: int, tid: int) -> int:
         raise from_os_error("proc/task", error) from error
 
 
-def _read_living(directory: int) -> Stat:
-    """The task's stat; raises ``Gone`` when it is ending: then what was read before may be a torn-down half."""
-    stat = read_stat(directory)
+def _living(stat: Stat) -> Stat:
+    """The task as it is now; raises ``Gone`` when it is ending: then what was read before may be a torn-down half."""
     if stat.is_exiting:
         raise Gone("proc/stat", f"{stat.pid} is ending")
     return stat

@@ -6,10 +6,11 @@ anything, ``) R 1`` and newlines included: it ends at the *last* parenthesis.
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from collectors.bounded import read_bounded
-from collectors.errors import Malformed
+from collectors.errors import Malformed, from_os_error
 from collectors.facts import Unknown
 
 SOURCE = "proc/stat"
@@ -89,6 +90,22 @@ def _mark(startcode: int, endcode: int, startstack: int) -> int | Unknown:
     if startcode == 0:
         return _NO_ADDRESS_SPACE
     return _HIDDEN if startcode == 1 else image_mark(startcode, endcode, startstack)
+
+
+def open_stat(dir_fd: int) -> int:
+    """A descriptor of the file, to be read with ``reread_stat`` as often as wanted; the caller closes it."""
+    try:
+        return os.open(b"stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
+    except OSError as error:
+        raise from_os_error(SOURCE, error) from error
+
+
+def reread_stat(descriptor: int) -> Stat:
+    """What the file says now: read from its start, the kernel writes it anew (``fs/seq_file.c``), in one piece."""
+    try:
+        return parse_stat(os.pread(descriptor, MAX_BYTES, 0))
+    except OSError as error:
+        raise from_os_error(SOURCE, error) from error
 
 
 def read_stat(dir_fd: int) -> Stat:

@@ -33,6 +33,7 @@ from tests.support.proctree import Link, Tree, build_tree, namespace_links, proc
 
 CONTAINER = "ab" * 32
 CGROUP = f"0::/system.slice/docker-{CONTAINER}.scope\n".encode()
+UPTIME_NS = 50_000_000_000  # 5,000 ticks, the start of every made-up process
 HOST_CGROUP = b"0::/system.slice/ssh.service\n"
 SHIM = 50
 
@@ -53,6 +54,7 @@ class Node:
             roots,
             self.events.append,
             clock_ns=self.clock,
+            uptime_ns=lambda: UPTIME_NS,
             descriptors=16,
             limit=1000,
         )
@@ -176,14 +178,104 @@ def test_zombie_is_no_process(node: Node) -> None:
     assert 300 not in node.told_pids()
 
 
-def test_fork_is_told_for_children_of_containers_only(node: Node) -> None:
+def test_fork_is_told_for_children_of_containers_only_before_what_they_execute(node: Node) -> None:
     node.put_member(100)
     node.sweep.run()
     node.told()
     node.put_member(101, parent=100)
+    node.put(999)
+    born_ns = node.now_ns
+    node.observer.forked(100, 101, born_ns)
+    node.observer.forked(1, 999, born_ns)
+    assert node.told() == []
+    node.observer.executed(101, born_ns + 1)
+    node.observer.executed(999, born_ns + 2)
+    fork, *execs = node.told()
+    assert fork == Fork(born_ns, ProcessKey(100, 5000), ProcessKey(101, 5000))
+    assert [(type(each), each.at_ns) for each in execs] == [(Exec, born_ns + 1), (Exec, born_ns + 2)]
+
+
+def test_child_of_which_nothing_was_told_by_its_end_was_never_told_of(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.put_member(101, parent=100)
+    node.observer.forked(100, 101, node.now_ns)
+    node.remove(101)
+    node.observer.exited(101, node.now_ns)
+    node.observer.executed(100, node.now_ns)
+    assert [type(each) for each in node.told()] == [Exec]
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda node: node.observer.executed(100, 7), id="executes"),
+        pytest.param(lambda node: node.observer.credentials_changed(100, 100, 7), id="changes-its-ids"),
+        pytest.param(lambda node: node.observer.exited(100, 7), id="ends"),
+        pytest.param(lambda node: node.observer.traced(101, SHIM, 7), id="whose-child-traces"),
+    ],
+)
+def test_fork_is_told_before_anything_of_the_parent_or_the_child(node: Node, happens: Callable[[Node], None]) -> None:
+    """A child is what its parent was at the fork, whatever that does next."""
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.put_member(101, parent=100)
+    node.observer.forked(100, 101, node.now_ns)
+    happens(node)
+    fork, event = node.told()
+    assert isinstance(fork, Fork)
+    assert fork.child == ProcessKey(101, 5000)
+    assert event.at_ns == 7
+
+
+def test_child_of_a_child_is_told_after_it(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.put_member(101, parent=100)
+    node.put_member(102, parent=101)
+    node.observer.forked(100, 101, node.now_ns)
+    node.observer.forked(101, 102, node.now_ns)
+    node.sweep.run()
+    told = [(event.parent.pid, event.child.pid) for event in node.told(Fork) if isinstance(event, Fork)]
+    assert told == [(100, 101), (101, 102)]
+
+
+def test_fork_whose_pid_is_another_process_by_now_is_not_told(node: Node) -> None:
+    """Its end, and the fork of the other one, were lost."""
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    node.put(101, stat=stat_line(101, start_ticks=5100))
+    node.observer.forked(100, 101, node.now_ns)
+    node.observer.executed(101, node.now_ns)
+    (event,) = node.told()
+    assert isinstance(event, Exec)
+    tracked = node.observer.tracked(101)
+    assert tracked is not None
+    assert tracked.key == ProcessKey(101, 5100)
+    assert tracked.container_id is None
+
+
+def test_start_of_a_child_that_has_ended_is_the_time_of_its_fork(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    node.told()
+    a_second_ago = node.now_ns - 1_000_000_000
+    node.observer.forked(100, 101, a_second_ago)
+    node.observer.forked(101, 102, a_second_ago)
+    assert node.told() == [Fork(a_second_ago, ProcessKey(100, 5000), ProcessKey(101, 4899))]
+
+
+def test_end_that_nobody_told_of_is_told_when_the_pid_comes_again(node: Node) -> None:
+    node.put_member(100)
+    node.put_member(101, parent=100)
+    node.sweep.run()
+    node.told()
     node.observer.forked(100, 101, 7)
-    node.observer.forked(1, 999, 8)
-    assert node.told() == [Fork(7, ProcessKey(100, 5000), ProcessKey(101, 5000))]
+    assert node.told() == [Exit(7, ProcessKey(101, 5000))]
 
 
 def test_child_that_a_container_process_made_of_its_own_parent_is_looked_at(node: Node) -> None:

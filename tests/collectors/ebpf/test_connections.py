@@ -3,13 +3,14 @@ from typing import cast
 
 import pytest
 
+from collectors.births import Tracked
 from collectors.ebpf.acts import ActRecord, decode_act
 from collectors.ebpf.connections import Connections, remote_of
 from collectors.ebpf.records import CAUSE_CONNECTION
 from collectors.events import Event, TcpConnected, UnixConnected
 from collectors.facts import Executable, FileId, Place
 from collectors.host import Roots
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 from tests.collectors.ebpf.test_acts import NUMBERS, act_bytes
 from tests.support import build
 

@@ -3,6 +3,7 @@ from typing import cast
 
 import pytest
 
+from collectors.births import Tracked
 from collectors.ebpf.acts import decode_act
 from collectors.ebpf.connections import Connections
 from collectors.ebpf.deeds import Deeds, Watching
@@ -10,7 +11,7 @@ from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.records import TaskRecord
 from collectors.events import CallMade, Event, ProcessEvent, RawSocketHeld, Seen
 from collectors.facts import Process
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 from tests.collectors.ebpf.test_acts import NUMBERS, act_bytes
 from tests.support import build
 

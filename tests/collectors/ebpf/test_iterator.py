@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from collectors.births import Tracked
 from collectors.ebpf.counters import Counters
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.membership import Memberships
@@ -12,7 +13,7 @@ from collectors.ebpf.records import KIND_ROW, ROW_BYTES, TaskRecord
 from collectors.ebpf.sensor import EbpfSource
 from collectors.events import Event
 from collectors.facts import Process, ProcessKey
-from collectors.observer import Observer, Tracked
+from collectors.observer import Observer
 from tests.support.ebpf_records import task_bytes
 
 LEADER, THREAD = 70, 71
