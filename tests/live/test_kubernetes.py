@@ -18,6 +18,7 @@ from tests.support import running_agent
 from tests.support.api_server import ApiServer, pod
 from tests.support.certificates import make_certificates
 from tests.support.engine import Container, wait_until_gone
+from tests.support.patience import patient
 from tests.support.running_agent import RunningAgent
 from tests.support.stage import Stage
 
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.live
 
 KNOWN = "11111111-2222-4333-8444-555555555555"
 HIDDEN = "99999999-2222-4333-8444-555555555555"
-GRACE_SECONDS = 30.0
-CONNECT_SECONDS = 30.0
+GRACE_SECONDS = patient(30.0)
+CONNECT_SECONDS = patient(30.0)
 
 
 @dataclass
