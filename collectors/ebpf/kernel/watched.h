@@ -267,22 +267,19 @@ static __noinline int opened_for_writing(struct task_record *known, struct file 
 /* A task of a container has opened a file. Most are none of those that anybody watches: this is where it must be quick. */
 static __noinline int opened(struct task_record *known, struct file *file, __u64 call_and_result)
 {
-	struct head head;
-	READ_HEAD(&head, file);
-	struct inode *inode = FROM_HEAD(&head, file, struct file, f_inode);
-	__u32 mode = FROM_HEAD(&head, file, struct file, f_mode);
-	READ_HEAD(&head, inode);
-	__u64 number = FROM_HEAD(&head, inode, struct inode, i_ino);
-	__u32 kind = FROM_HEAD(&head, inode, struct inode, i_mode);
-	struct watched *object = find_watched(inode, number);
+	struct open_file seen;
+	look_at(&seen, file);
+	struct inode *inode = seen.inode;
+	__u32 mode = seen.mode, kind = seen.kind;
+	struct watched *object = find_watched(inode, seen.number);
 
 	if (object && (mode & FMODE_WRITE ? object->flags & WATCH_WRITE : object->flags & WATCH_READ))
 		return tell_file(known, file, inode, mode & FMODE_WRITE ? HOW_WRITTEN : HOW_READ, object->index,
 				 call_and_result);
 	if ((kind & S_IFMT) == S_IFBLK || (kind & S_IFMT) == S_IFCHR)
 		return opened_a_device(known, file, kind, call_and_result);
-	struct super_block *file_system = FROM_HEAD(&head, inode, struct inode, i_sb);
-	if (number >= FIRST_NAMESPACE && number >> 32 == 0 && BPF_CORE_READ(file_system, s_magic) == NSFS_MAGIC)
+	struct super_block *file_system = seen.file_system;
+	if (seen.number >= FIRST_NAMESPACE && seen.number >> 32 == 0 && BPF_CORE_READ(file_system, s_magic) == NSFS_MAGIC)
 		return opened_a_namespace(known, file, call_and_result);
 	if (!(mode & FMODE_WRITE) && kind & PERMISSIONS_OF_OTHERS) /* no process' memory, and no environment */
 		return 0;
@@ -427,7 +424,7 @@ static __noinline int set_attribute(struct task_record *known, __u32 class, __u6
 }
 
 /* A call of `enum act_class` that is about files has returned. */
-static __noinline int acted_on_file(struct task_record *known, __u32 class, __u64 call_and_result)
+static __always_inline int acted_on_file(struct task_record *known, __u32 class, __u64 call_and_result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__s32 result = call_and_result;
