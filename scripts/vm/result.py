@@ -1,7 +1,7 @@
 """Tells what came of a run in the virtual machine, as Markdown: `result.py DIRECTORY [--record PAGE]`.
 
 The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, second of its end, a line
-each) and a JUnit report for each step of tests. With `--record`, it takes the place of what follows the mark in the page.
+each) and a JUnit report for each step of tests. With `--record`, it replaces what follows the mark in the page.
 """
 
 import argparse
