@@ -1,10 +1,11 @@
 """Tells what came of a run in the virtual machine, as Markdown: `result.py DIRECTORY [--record PAGE]`.
 
 The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, second of its end, a line
-each) and a JUnit report for each step of tests. With `--record`, it replaces what follows the mark in the page.
+each), and what each step said, with a JUnit report where it was tests. With `--record`, it replaces what follows the mark in the page.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ class Step:
     passed: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    has_tests: bool = False
+    selected: int | None = None  # None of a step that is no tests
 
 
 def read_steps(directory: Path) -> list[Step]:
@@ -48,7 +49,9 @@ def read_steps(directory: Path) -> list[Step]:
 
 def read_report(report: Path, step: Step) -> None:
     """Add what a JUnit report tells of a step's tests."""
-    step.has_tests = True
+    log = report.with_suffix(".log").read_text(errors="replace")
+    if found := re.search(r"collected (\d+) items?(?:.* (\d+) selected)?", log):
+        step.selected = int(found[2] or found[1])
     for case in ET.parse(report).iter("testcase"):  # noqa: S314  (written by our own pytest)
         name = f"{case.get('classname', '').removeprefix('tests.').replace('.', '/')}::{case.get('name')}"
         for outcome in case:
@@ -75,9 +78,12 @@ def machine_of(directory: Path) -> str:
 
 def table_of(steps: list[Step]) -> str:
     """A row for each step."""
-    lines = ["| step | result | passed | failed | skipped | minutes |\n| --- | --- | --- | --- | --- | --- |\n"]
+    lines = ["| step | result | passed | failed | skipped | not run | minutes |\n", f"|{' --- |' * 7}\n"]
     for step in steps:
-        counts = (step.passed, len(step.failed), len(step.skipped)) if step.has_tests else ("", "", "")
+        counts: tuple[int | str, ...] = ("", "", "", "")
+        if step.selected is not None:
+            done = (step.passed, len(step.failed), len(step.skipped))
+            counts = (*done, step.selected - sum(done))
         result = WORDS.get(step.status, f"status {step.status}")
         cells = (step.name, result, *map(str, counts), f"{step.seconds / 60:.0f}")
         lines.append(f"| {' | '.join(cells)} |\n")
