@@ -1,8 +1,8 @@
 """Tells what came of a run in the virtual machine, as Markdown: `result.py DIRECTORY [--record PAGE]`.
 
 The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, second of its end, a line
-each), and what each step said, with a JUnit report where it was tests. With `--record`, it replaces what follows the mark
-in the page.
+each), and what each step said, with a JUnit report where it was tests. With `--record`, it takes the place of what
+follows the mark in the page.
 """
 
 import argparse
