@@ -1,8 +1,8 @@
 """How deep the stack of the eBPF programs gets, from the object file, by the rule of kernels that are older than ours.
 
-Linux allows 512 bytes for a program and all functions that are on its stack with it, and to 6.6 rounds each one up to a
-multiple of 32 (check_max_stack_depth in kernel/bpf/verifier.c of 6.1), later to one of 16. Reads ELF64, little-endian
-(elf(5)), and eBPF instructions (RFC 9669): a frame is as deep as the lowest address that is made from register 10.
+Linux allows 512 bytes for a program and all functions that are on its stack with it. 6.1 rounds each one up to a multiple
+of 32 (check_max_stack_depth in kernel/bpf/verifier.c), newer kernels to one of 16. Reads ELF64, little-endian (elf(5)), and
+eBPF instructions (RFC 9669): a frame is as deep as the lowest address that is made from register 10.
 """
 
 import struct
@@ -18,13 +18,12 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELOCATION = struct.Struct("<QQ")
 _INSTRUCTION = struct.Struct("<BBhi")
-_SHT_SYMTAB, _SHT_REL = 2, 9
+_SHT_SYMTAB, _SHT_NOBITS, _SHT_REL = 2, 8, 9
 _STT_FUNC, _STT_SECTION = 2, 3
-_SHF_EXECINSTR = 4
 _CALL, _PSEUDO_CALL = 0x85, 1
 _MOV64_X, _ADD64_K = 0xBF, 0x07
 _WIDE = 0x18  # an instruction of two places
-_LD, _LDX, _ST, _STX = 0x00, 0x01, 0x02, 0x03
+_LDX, _ST, _STX = 0x01, 0x02, 0x03
 _FRAME_POINTER = 10
 
 
@@ -42,7 +41,6 @@ class Section(NamedTuple):
     """A section's header, and its bytes."""
 
     kind: int
-    flags: int
     link: int
     about: int
     data: bytes
@@ -53,8 +51,8 @@ def _sections(elf: bytes) -> list[Section]:
     size, count = struct.unpack_from("<HH", elf, 58)
     found = []
     for number in range(count):
-        _, kind, flags, _, offset, length, link, about, _, _ = _SECTION.unpack_from(elf, table + number * size)
-        found.append(Section(kind, flags, link, about, elf[offset : offset + length] if kind != 8 else b""))
+        _, kind, _, _, offset, length, link, about, _, _ = _SECTION.unpack_from(elf, table + number * size)
+        found.append(Section(kind, link, about, b"" if kind == _SHT_NOBITS else elf[offset : offset + length]))
     return found
 
 
