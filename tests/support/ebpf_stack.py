@@ -1,8 +1,8 @@
 """How deep the stack of the eBPF programs gets, from the object file, by the rule of kernels that are older than ours.
 
-Linux allows 512 bytes for a program and all functions that are on its stack with it. 6.1 rounds each one up to a multiple
-of 32 (check_max_stack_depth in kernel/bpf/verifier.c), newer kernels to one of 16. Reads ELF64, little-endian (elf(5)), and
-eBPF instructions (RFC 9669): a frame is as deep as the lowest address that is made from register 10.
+Linux allows 512 bytes for a program and all functions that are on its stack with it. 6.1 rounds each one up to a
+multiple of 32 (check_max_stack_depth in kernel/bpf/verifier.c), newer kernels to one of 16. Reads ELF64, little-endian
+(elf(5)), and eBPF instructions (RFC 9669): a frame is as deep as the lowest address that is made from register 10.
 """
 
 import struct
