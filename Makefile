@@ -12,7 +12,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --u
 # Directories with Python in them; mypy stops at one without.
 TYPED := $(sort $(foreach top,agent collectors detectors tests bench scripts,$(if $(shell find $(top) -name '*.py' -print -quit 2>/dev/null),$(top))))
 
-.PHONY: help check format-check lint types imports docs-check test live format docs bench lock
+.PHONY: help check format-check lint types imports docs-check test live test-vm format docs bench lock
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -39,6 +39,9 @@ test:  ## every test; PYTEST_ARGS="-k name" for some
 
 live:  ## only the live tests: real containers, real escapes; as root
 	$(BIN)/python -m pytest -m live $(PYTEST_ARGS)
+
+test-vm:  ## the live tests on Debian's kernel, in a virtual machine that it makes; as root, an hour or two without KVM
+	scripts/vm/run $(PYTEST_ARGS)
 
 format:  ## format, and fix what ruff can fix
 	$(BIN)/ruff format .

@@ -83,3 +83,9 @@ stamp_of() {
         sha256sum)
     printf '%s %s\n' "$1" "${sum%% *}"
 }
+
+# Where this machine gets Debian 12 from, in the one-line format of sources.list.
+debian_sources() {
+    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
+        grep -E ' bookworm[a-z-]* main$' || echo 'deb http://deb.debian.org/debian bookworm main'
+}

@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self
 
 from agent.selftest.container import SelftestError
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0  # a slow node takes a while to verify the eBPF programs; an agent that ends is not waited for
 POLL_SECONDS = 0.005
 STOP_SECONDS = 6.0
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.live.conftest import TIERS, Agents
 from tests.support import running_agent
+from tests.support.patience import patient
 from tests.support.processes import end, find_processes, unique_seconds, wait_for_process
 from tests.support.running_agent import RunningAgent
 from tests.support.stage import TOOLS, Stage
@@ -46,6 +47,6 @@ def test_an_absence_and_a_sink_that_is_away_are_told(agents: Agents, stage: Stag
     again = running_agent.start(stage.engine, "netlink", tmp_path, more=AWAY)
     try:
         again.wait_for("HW-904", container=None)
-        again.wait_for("HW-905", container=None, timeout_seconds=90)
+        again.wait_for("HW-905", container=None, timeout_seconds=patient(90))
     finally:
         again.stop()

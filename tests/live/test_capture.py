@@ -22,8 +22,9 @@ from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import ACT, host_victim
 from agent.state_schema import RedactionConfig
 from agent.stored_alert import stored
+from tests.support.patience import patient
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = patient(30.0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a container and look at it")
@@ -51,7 +52,7 @@ def test_a_capture_of_a_break_out_is_replayed_to_the_same_alerts(sensor: str, tm
         with ThrowawayContainer(ACT, (str(host_victim()), "1.5", "20")) as container:
             assert container.read_line().startswith("escaped ")
             assert seen.wait(WAIT_SECONDS)
-            time.sleep(1.5)  # what else is told of it
+            time.sleep(patient(1.5))  # what else is told of it
     finally:
         over.set()
         recorder.join(WAIT_SECONDS)
@@ -68,6 +69,6 @@ def test_a_capture_of_a_break_out_is_replayed_to_the_same_alerts(sensor: str, tm
         env={**os.environ, "PYTHONHASHSEED": "4242"},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=patient(60),
     )
     assert shown.stdout.splitlines() == expected

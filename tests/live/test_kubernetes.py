@@ -18,6 +18,7 @@ from tests.support import running_agent
 from tests.support.api_server import ApiServer, pod
 from tests.support.certificates import make_certificates
 from tests.support.engine import Container, wait_until_gone
+from tests.support.patience import patient
 from tests.support.running_agent import RunningAgent
 from tests.support.stage import Stage
 
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.live
 
 KNOWN = "11111111-2222-4333-8444-555555555555"
 HIDDEN = "99999999-2222-4333-8444-555555555555"
-GRACE_SECONDS = 30.0
-CONNECT_SECONDS = 30.0
+GRACE_SECONDS = patient(30.0)
+CONNECT_SECONDS = patient(30.0)
 
 
 @dataclass
@@ -41,7 +42,14 @@ class Cluster:
 
     def run(self, uid: str, *options: str) -> str:
         """A container in that pod; its id."""
-        return self.start("--cgroup-parent", f"{self.parent}/pod{uid}", *options).id
+        return self.start(*self.in_pod(uid), *options).id
+
+    def in_pod(self, uid: str) -> tuple[str, str]:
+        """The options by which the engine makes a container's cgroup where the kubelet would, with either driver."""
+        driver = self.stage.engine.docker("info", "--format", "{{.CgroupDriver}}").stdout.strip()
+        if driver == b"systemd":
+            return "--cgroup-parent", f"{self.parent}-pod{uid.replace('-', '_')}.slice"
+        return "--cgroup-parent", f"/{self.parent}/pod{uid}"
 
     def start(self, *options: str) -> Container:
         """A container with these options."""
@@ -103,7 +111,7 @@ def cluster(request: pytest.FixtureRequest, stage: Stage, tmp_path: Path) -> Ite
         try:
             agent.wait_until_ready()
             wait_until_connected(agent)
-            yield Cluster(agent, server, stage, f"/{parent}", stack)
+            yield Cluster(agent, server, stage, parent, stack)
         finally:
             problems = agent.stop() + misfits(agent)
     assert not problems, "\n".join(problems)
@@ -142,6 +150,6 @@ def test_alerts_name_pod_workload_and_service_account(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("cluster", TIERS, indirect=True)
 def test_tells_by_which_way_somebody_came_in(cluster: Cluster) -> None:
-    in_pod = cluster.start("--cgroup-parent", f"{cluster.parent}/pod{KNOWN}")
+    in_pod = cluster.start(*cluster.in_pod(KNOWN))
     assert cluster.enter(in_pod) == "pod_exec"
     assert cluster.enter(cluster.start()) == "runtime_exec"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.acts.namespaces import enter_host_mount
 from tests.support.engine import Container
+from tests.support.patience import patient
 from tests.support.processes import wait_until
 from tests.support.stage import Stage
 
@@ -36,7 +37,7 @@ class Scene:
     def ask(self, *arguments: str, statuses: Sequence[int] = (0,)) -> Any:
         """What ``hullwatch`` answers, as values."""
         command = (sys.executable, "-m", "agent", *arguments, "--config", str(self.config), "-o", "json")
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=patient(60), check=False)
         assert done.returncode in statuses, done.stderr.decode(errors="replace")
         return json.loads(done.stdout)
 

@@ -8,12 +8,13 @@ import pytest
 
 from tests.live.conftest import TIERS
 from tests.support.acts.catalog import ACTS
+from tests.support.patience import patient
 from tests.support.running_agent import Alert, RunningAgent, find_command, settle
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.live
 
-COMMAND_SECONDS = 30
+COMMAND_SECONDS = patient(30)
 ESCAPE = next(each for each in ACTS if each.name == "enter_host_pid_mount_net")
 
 

@@ -29,8 +29,9 @@ from detectors.catalog import DETECTORS
 from tests.agent.alerts import HOST
 from tests.agent.readings import snapshot
 from tests.support import build
+from tests.support.patience import patient
 
-START_SECONDS = 10.0
+START_SECONDS = patient(10.0)
 
 
 @dataclass

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import patient
 from tests.support.processes import is_alive, wait_until
 
 DEFAULT_EXEC_ROOT = Path("/run/docker")
@@ -137,7 +138,7 @@ class Engine:
             (self.client, "-H", f"unix://{self.socket}", *arguments),
             check=False,
             capture_output=True,
-            timeout=timeout_seconds,
+            timeout=patient(timeout_seconds),
             input=text_in,
         )
         if check and finished.returncode:
@@ -288,7 +289,7 @@ def _write_runtime(directory: Path, name: str, module: str) -> Path:
 
 
 def _wait_for_answer(engine: Engine, timeout_seconds: float = 60) -> None:
-    deadline = time.monotonic() + timeout_seconds
+    deadline = time.monotonic() + patient(timeout_seconds)
     log = (engine.directory or Path("/nonexistent")) / "daemon.log"
     while time.monotonic() < deadline:
         if engine.process is None or engine.process.poll() is not None:
@@ -302,10 +303,10 @@ def _wait_for_answer(engine: Engine, timeout_seconds: float = 60) -> None:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=30)
+        process.wait(timeout=patient(30))
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=patient(10))
 
 
 def _in_use(exec_root: Path) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.engine import Engine, EngineUnavailableError
+from tests.support.patience import patient
 
 NAME = "hullwatch-live"
 CAP_NET_RAW = 13
@@ -24,7 +25,7 @@ DIRECTORIES = (
 )
 WORLD_WRITABLE = ("tmp", "var/tmp")
 MODES = {"setuid_run": 0o4755}
-DYNAMIC_PROGRAMS = ("sleep", "sort")
+DYNAMIC_PROGRAMS = ("sleep", "sort", "nsenter")
 FILES = {
     "etc/passwd": "root::0:0::/root:/bin/sh\nworker::1000:1000::/home:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
     "etc/group": "root:x:0:\nworker:x:1000:\nnogroup:x:65534:\n",
@@ -81,7 +82,9 @@ def _add_dynamic_programs(archive: tarfile.TarFile) -> None:
         path = shutil.which(name, path="/usr/bin:/bin")
         if path:
             _add_bytes(archive, f"usr/bin/dynamic-{name}", Path(path).read_bytes(), 0o755)
-            listed = subprocess.run(["ldd", path], check=False, capture_output=True, text=True, timeout=20).stdout
+            listed = subprocess.run(
+                ["ldd", path], check=False, capture_output=True, text=True, timeout=patient(20)
+            ).stdout
             libraries.update(word for word in listed.split() if word.startswith("/"))
     made: set[str] = set()
     for library in sorted(libraries):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collectors.facts import ProcessKey
+from tests.support.patience import patient
 from tests.support.processes import namespace, start_ticks
 
 REPOSITORY = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ class NamespaceShell:
     def kill(self) -> None:
         """End the shell, and not what it started."""
         self._process.kill()
-        self._process.wait(timeout=5)
+        self._process.wait(timeout=patient(5))
 
 
 @contextmanager
@@ -80,6 +81,6 @@ def output_of_python(code: str, *unshare: str) -> str:
         text=True,
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        timeout=30,
+        timeout=patient(30),
     )
     return result.stdout.strip()

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from tests.support.patience import patient
+
 PROC = Path("/proc")
 NEW_NAMES: dict[str, str] = {}  # what programs are called while a test has renamed them all (`tests.support.renamed`)
 T = TypeVar("T")
@@ -24,18 +26,18 @@ class EffectMissingError(AssertionError):
 
 def unique_seconds(seconds: int = 60) -> str:
     """A duration for sleep(1), in seconds, that doubles as the name of the process that sleeps it."""
-    return f"{seconds}.{secrets.randbelow(9 * 10**8) + 10**8}"
+    return f"{int(patient(seconds))}.{secrets.randbelow(9 * 10**8) + 10**8}"
 
 
 def wait_until(probe: Callable[[], T], what: str, *, timeout_seconds: float = 10.0) -> T:
     """The first true value of `probe`; EffectMissingError naming `what` if the time runs out."""
-    deadline = time.monotonic() + timeout_seconds
+    deadline = time.monotonic() + patient(timeout_seconds)
     while True:
         value = probe()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise EffectMissingError(f"{what}: did not come about within {timeout_seconds} s")
+            raise EffectMissingError(f"{what}: did not come about within {patient(timeout_seconds)} s")
         time.sleep(0.01)
 
 
@@ -173,4 +175,4 @@ def host_process(*command: str, cwd: str = "/") -> Iterator[subprocess.Popen[byt
         yield process
     finally:
         process.kill()
-        process.wait(timeout=5)
+        process.wait(timeout=patient(5))

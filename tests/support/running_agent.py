@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from tests.support.engine import DEFAULT_EXEC_ROOT, Engine
+from tests.support.patience import patient
 
-READY_SECONDS = 30.0
-STOP_SECONDS = 5.0
-ALERT_SECONDS = 15.0
+READY_SECONDS = patient(30.0)
+STOP_SECONDS = patient(5.0)
+ALERT_SECONDS = patient(15.0)
 # Quicker than the default, so that silence is proved in less time.
-SWEEP_SECONDS = 0.25
+SWEEP_SECONDS = patient(0.25)
 FULL_EVERY = 4
 SETTLE_SECONDS = SWEEP_SECONDS * (FULL_EVERY + 2)
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.engine import Container, Engine, all_capabilities
+from tests.support.hierarchies import CGROUPS
+from tests.support.patience import patient
 from tests.support.processes import host_process, unique_seconds, wait_for_process
 
 CRITICAL, HIGH, MEDIUM, LOW, INFO = 90, 70, 50, 30, 10
 UNCONFINED = ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined")
-CGROUPS = Path("/sys/fs/cgroup")
 TOOLS = "/opt/tools"
 
 
@@ -128,7 +129,7 @@ class Workload:
 
 @contextmanager
 def _container(stage: Stage, options: Sequence[str], command: Sequence[str]) -> Iterator[Container]:
-    container = stage.engine.run(*(command or ("sleep", "300")), options=options)
+    container = stage.engine.run(*(command or ("sleep", f"{patient(300):.0f}")), options=options)
     try:
         yield container
     finally:
@@ -148,7 +149,7 @@ def host_directory() -> Iterator[Path]:
 
 def run_on_host(*command: str, timeout_seconds: float = 30) -> str:
     """Run a program of the host to its end; what it printed. CalledProcessError when it fails."""
-    finished = subprocess.run(command, check=True, capture_output=True, timeout=timeout_seconds)
+    finished = subprocess.run(command, check=True, capture_output=True, timeout=patient(timeout_seconds))
     return finished.stdout.decode(errors="surrogateescape")
 
 

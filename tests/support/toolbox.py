@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.support.patience import patient
+
 SOURCES = Path(__file__).with_name("tools")
 FLAGS = ("-static", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
 
@@ -41,7 +43,7 @@ def _build_into(directory: Path, sources: list[Path]) -> None:
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix="building-") as building:
         for source in sources:
             command = (compiler, *FLAGS, "-o", f"{building}/{source.stem}", str(source))
-            finished = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+            finished = subprocess.run(command, check=False, capture_output=True, text=True, timeout=patient(120))
             if finished.returncode:
                 raise ToolboxUnavailableError(f"{source.name}: {finished.stderr.strip()}")
         Path(building).chmod(0o755)

@@ -39,7 +39,7 @@ static __always_inline int runtime_returned(struct room *room, struct task_struc
 }
 
 /* A call of `enum act_class` that is about files has returned. */
-static __noinline int acted_on_file(struct task_record *known, __u32 class, __u64 call_and_result)
+static __always_inline int acted_on_file(struct task_record *known, __u32 class, __u64 call_and_result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__s32 result = call_and_result;

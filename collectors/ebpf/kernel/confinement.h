@@ -46,17 +46,18 @@ static __always_inline __u32 pid_namespace_of(struct task_struct *task)
 
 /*
  * Which combination of cgroups a task is in. The address of its css_set alone would not do: a task that is moved leaves
- * an empty set behind, which is freed, and may be given the same address for the set where it ends up.
+ * an empty set behind, which is freed, and may be given the same address for the set where it ends up. `states` is room
+ * for the states of its controllers, which would be a quarter of the stack.
  */
-static __always_inline __u64 fingerprint(struct css_set *set)
+static __always_inline __u64 fingerprint(struct css_set *set, __u64 *states)
 {
-	__u64 states[MAX_CONTROLLERS] = {};
 	__u64 mixed = (__u64)set;
 	__u32 size = bpf_core_field_size(set->subsys);
-	if (size > sizeof(states))
-		size = sizeof(states);
+	if (size > MAX_CONTROLLERS * sizeof(*states))
+		size = MAX_CONTROLLERS * sizeof(*states);
+	__builtin_memset(states, 0, MAX_CONTROLLERS * sizeof(*states));
 	bpf_probe_read_kernel(states, size, (void *)set + bpf_core_field_offset(set->subsys));
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_CONTROLLERS; i++)
 		mixed = mixed * 0x9E3779B97F4A7C15ULL + states[i];
 	return mixed * 0x9E3779B97F4A7C15ULL + (__u64)BPF_CORE_READ(set, dfl_cgrp);
@@ -68,6 +69,8 @@ static __noinline void read_vector(struct vector *to, struct task_struct *task)
 	struct nsproxy *proxy = task->nsproxy;
 	const struct cred *cred = task->real_cred;
 	struct fs_struct *fs = task->fs;
+	_Static_assert(sizeof(*to) >= MAX_CONTROLLERS * sizeof(__u64), "what is filled in last is room until then");
+	__u64 css_set = fingerprint(BPF_CORE_READ(task, cgroups), (__u64 *)to);
 
 	if (proxy) { /* an ending task has none */
 		to->namespaces[0] = proxy->mnt_ns->ns.inum;
@@ -95,7 +98,7 @@ static __noinline void read_vector(struct vector *to, struct task_struct *task)
 	bpf_core_read(to->capabilities, sizeof(to->capabilities), &cred->cap_inheritable);
 	to->seccomp_mode = task->seccomp.mode;
 	to->seccomp_filters = task->seccomp.filter_count.counter;
-	to->css_set = fingerprint(BPF_CORE_READ(task, cgroups)); /* as a number: no arithmetic with pointers */
+	to->css_set = css_set;
 }
 
 static __always_inline int is_same(const struct vector *a, const struct vector *b)

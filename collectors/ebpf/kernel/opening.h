@@ -156,46 +156,36 @@ static __noinline int opened_for_writing(struct task_record *known, struct file 
  * only, and readable to others (no process' memory, and no environment). Asked before the task is looked up, in the tables
  * of which the host's tasks are found as well: so only of a task in another mount namespace than the host's.
  */
-static __always_inline int is_dull_to_open(struct task_struct *task, __u32 number)
+static __noinline int is_dull_to_open(struct task_struct *task, __u32 number)
 {
 	__u32 zero = 0;
 	struct host_place *host = bpf_map_lookup_elem(&host_places, &zero);
 	struct nsproxy *proxy = task->nsproxy;
 	if (!host || !proxy || proxy->mnt_ns->ns.inum == host->mnt_namespace)
 		return 0;
-	struct file *file = file_of(task, number);
-	struct head head;
-	READ_HEAD(&head, file);
-	struct inode *inode = FROM_HEAD(&head, file, struct file, f_inode);
-	if (FROM_HEAD(&head, file, struct file, f_mode) & FMODE_WRITE)
+	struct open_file seen;
+	look_at(&seen, file_of(task, number));
+	if (seen.mode & FMODE_WRITE || ((seen.kind & S_IFMT) != S_IFREG && (seen.kind & S_IFMT) != S_IFDIR))
 		return 0;
-	READ_HEAD(&head, inode);
-	__u64 inode_number = FROM_HEAD(&head, inode, struct inode, i_ino);
-	__u32 mode = FROM_HEAD(&head, inode, struct inode, i_mode);
-	if ((mode & S_IFMT) != S_IFREG && (mode & S_IFMT) != S_IFDIR)
-		return 0;
-	return mode & PERMISSIONS_OF_OTHERS && inode_number < FIRST_NAMESPACE && !may_be_watched(inode_number);
+	return seen.kind & PERMISSIONS_OF_OTHERS && seen.number < FIRST_NAMESPACE && !may_be_watched(seen.number);
 }
 
 /* A task of a container has opened a file. Most are none of those that anybody watches. */
 static __noinline int opened(struct task_record *known, struct file *file, __u64 call_and_result)
 {
-	struct head head;
-	READ_HEAD(&head, file);
-	struct inode *inode = FROM_HEAD(&head, file, struct file, f_inode);
-	__u32 mode = FROM_HEAD(&head, file, struct file, f_mode);
-	READ_HEAD(&head, inode);
-	__u64 number = FROM_HEAD(&head, inode, struct inode, i_ino);
-	__u32 kind = FROM_HEAD(&head, inode, struct inode, i_mode);
-	struct watched *object = find_watched(inode, number);
+	struct open_file seen;
+	look_at(&seen, file);
+	struct inode *inode = seen.inode;
+	__u32 mode = seen.mode, kind = seen.kind;
+	struct watched *object = find_watched(inode, seen.number);
 
 	if (object && (mode & FMODE_WRITE ? object->flags & WATCH_WRITE : object->flags & WATCH_READ))
 		return tell_file(known, file, inode, mode & FMODE_WRITE ? HOW_WRITTEN : HOW_READ, object->index,
 				 call_and_result);
 	if ((kind & S_IFMT) == S_IFBLK || (kind & S_IFMT) == S_IFCHR)
 		return opened_a_device(known, file, kind, call_and_result);
-	struct super_block *file_system = FROM_HEAD(&head, inode, struct inode, i_sb);
-	if (number >= FIRST_NAMESPACE && number >> 32 == 0 && BPF_CORE_READ(file_system, s_magic) == NSFS_MAGIC)
+	struct super_block *file_system = seen.file_system;
+	if (seen.number >= FIRST_NAMESPACE && seen.number >> 32 == 0 && BPF_CORE_READ(file_system, s_magic) == NSFS_MAGIC)
 		return opened_a_namespace(known, file, call_and_result);
 	if (!(mode & FMODE_WRITE) && kind & PERMISSIONS_OF_OTHERS) /* no process' memory, and no environment */
 		return 0;

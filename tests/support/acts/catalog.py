@@ -14,6 +14,7 @@ from tests.support.acts import (
     privileges,
     roots,
     sockets,
+    takeovers,
     values,
 )
 from tests.support.stage import Act
@@ -33,6 +34,7 @@ ACTS: tuple[Act, ...] = (
     *descriptors.ACTS,
     *sockets.ACTS,
     *values.ACTS,
+    *takeovers.ACTS,
 )
 
 _NO_BUG = "only a kernel bug does it: no system call gives a process more, see tests/support/acts/privileges.py"

@@ -3,9 +3,11 @@
 import secrets
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.hierarchies import HOST_CGROUPS, IS_UNIFIED, SEEN_INSIDE, hierarchies, own_cgroup
+from tests.support.patience import patient
 from tests.support.processes import (
     cgroups,
     end,
@@ -17,20 +19,17 @@ from tests.support.processes import (
     wait_until,
 )
 from tests.support.stage import (
-    CGROUPS,
     CRITICAL,
     HIGH,
     Act,
-    CannotHereError,
     Expected,
     Outcome,
     Stage,
     needs_hierarchy,
 )
 
-HOST_CGROUPS = ("-v", "/sys/fs/cgroup:/host-cgroups")
 # `0` is the writer itself, in whatever pid namespace (cgroups(7)).
-MOVE = 'for each in /host-cgroups/*/; do echo 0 > "$each$0/cgroup.procs" || true; done; exec "$@"'
+MOVE = f'for each in {SEEN_INSIDE}; do echo 0 > "$each$0/cgroup.procs" || true; done; exec "$@"'
 
 
 @contextmanager
@@ -59,8 +58,8 @@ def move_out_of_one_hierarchy(stage: Stage) -> Iterator[Outcome]:
 def hide_in_neighbours_cgroup(stage: Stage) -> Iterator[Outcome]:
     """Moves itself into another container's cgroup, so that what it does is laid at that one's door."""
     with stage.container() as neighbour, stage.container(*HOST_CGROUPS) as container:
-        pid = stage.sleep_inside(container, "sh", "-c", MOVE, f"docker/{neighbour.id}")
-        require(neighbour.id in cgroups(pid)["pids"], f"it is not in the neighbour's cgroup: {cgroups(pid)}")
+        pid = stage.sleep_inside(container, "sh", "-c", MOVE, own_cgroup(neighbour.pid).lstrip("/"))
+        require(neighbour.id in own_cgroup(pid), f"it is not in the neighbour's cgroup: {cgroups(pid)}")
         require(shares_namespace(pid, "mnt", container.pid), "it has not got its container's mount namespace")
         yield Outcome(container.id, (pid,))
 
@@ -70,55 +69,57 @@ def escape_from_forged_cgroup(stage: Stage) -> Iterator[Outcome]:
     """Makes a child cgroup that is named like a container, moves there, then enters the host's mount namespace."""
     forged = secrets.token_hex(32)
     with stage.victim() as victim, stage.capable("--pid=host", *HOST_CGROUPS) as container:
-        script = f"for each in /host-cgroups/*/; do mkdir ${{each}}docker/{container.id}/{forged}; done"
-        stage.shell(container, script)
+        made = f"{own_cgroup(container.pid)}/{forged}".lstrip("/")
+        stage.shell(container, f"for each in {SEEN_INSIDE}; do mkdir ${{each}}{made}; done")
         # The hierarchy of cpusets lets nobody in before it is told its processors and memory.
         stage.shell(
             container,
             "cd /host-cgroups/cpuset && for name in cpus mems; do cat cpuset.$name > $1/cpuset.$name; done || true",
-            f"docker/{container.id}/{forged}",
+            made,
         )
         try:
             enter = ("nsenter", "-t", str(victim.pid), "-m", "--")
-            pid = stage.sleep_inside(container, "sh", "-c", MOVE, f"docker/{container.id}/{forged}", *enter)
-            require(cgroups(pid)["pids"].endswith(f"/{container.id}/{forged}"), f"not there: {cgroups(pid)}")
+            pid = stage.sleep_inside(container, "sh", "-c", MOVE, made, *enter)
+            require(own_cgroup(pid) == f"/{made}", f"not there: {cgroups(pid)}")
             require(shares_namespace(pid, "mnt"), "it has not got the host's mount namespace")
             yield Outcome(container.id, (pid,))
         finally:
             stage.engine.remove(container)
-            for path in CGROUPS.glob(f"*/docker/{container.id}/{forged}"):
-                path.rmdir()
-                path.parent.rmdir()
+            for hierarchy in hierarchies():
+                # systemd takes it away by itself.
+                with suppress(FileNotFoundError):
+                    (hierarchy / made).rmdir()
+                    (hierarchy / made).parent.rmdir()
 
 
 @contextmanager
 def run_as_unknown_container(stage: Stage) -> Iterator[Outcome]:
     """A process of the host with namespaces of its own, in a cgroup under Docker's that Docker knows nothing of."""
     forged, seconds = secrets.token_hex(32), unique_seconds()
-    with stage.container():  # Docker makes its parent cgroup for its first container only
-        parents = [path for path in CGROUPS.glob("*/docker") if path.is_dir()]
-        if not parents:
-            raise CannotHereError("the engine does not keep its cgroups in /sys/fs/cgroup/*/docker")
+    with stage.container() as container:  # Docker makes its parent cgroup for its first container only
+        name = own_cgroup(container.pid).replace(container.id, forged).lstrip("/")
+        wanted = [path / name for path in hierarchies() if (path / name).parent.is_dir()]
         made: list[Path] = []
         process = None
         try:
-            for directory in parents:
-                (directory / forged).mkdir()
-                made.append(directory / forged)
-                for name in ("cpuset.cpus", "cpuset.mems"):
-                    if (directory / name).exists():
-                        (directory / forged / name).write_text((directory / name).read_text())
+            for directory in wanted:
+                directory.mkdir()
+                made.append(directory)
+                # Version 1 lets nobody in before it is told processors and memory; version 2 inherits them.
+                for value in ("cpuset.cpus", "cpuset.mems") if not IS_UNIFIED else ():
+                    if (directory.parent / value).exists():
+                        (directory / value).write_text((directory.parent / value).read_text())
             process = subprocess.Popen(("unshare", "-m", "-u", "-i", "-n", "-p", "-f", "sleep", seconds))
             pid = wait_for_process(seconds, first="sleep")
             for directory in made:
                 (directory / "cgroup.procs").write_text(str(pid))
-            require(forged in cgroups(pid)["pids"], f"it is not in the forged cgroup: {cgroups(pid)}")
+            require(forged in own_cgroup(pid), f"it is not in the forged cgroup: {cgroups(pid)}")
             require(namespace(pid, "pid") != namespace("self", "pid"), "it has the host's pid namespace")
             yield Outcome(forged, (pid,))
         finally:
             if process is not None:
                 process.kill()
-                process.wait(timeout=5)
+                process.wait(timeout=patient(5))
             _end_all(made)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from tests.support.patience import patient
 from tests.support.processes import require, shares_namespace, status, unique_seconds
 from tests.support.stage import (
     HIGH,
@@ -128,7 +129,7 @@ def start_with_strange_hook(stage: Stage) -> Iterator[Outcome]:
         hook, mark = bundle / "hook", bundle / "hook.ran"
         hook.write_text(f"#!/bin/sh\necho $$ > {mark}\n")
         hook.chmod(0o755)
-        subprocess.run((runc, "spec", "--bundle", str(bundle)), check=True, timeout=30)
+        subprocess.run((runc, "spec", "--bundle", str(bundle)), check=True, timeout=patient(30))
         spec = json.loads((bundle / "config.json").read_text())
         spec["process"] |= {"terminal": False, "args": ["/busybox", "sleep", unique_seconds()]}
         spec["hooks"] = {"poststart": [{"path": str(hook)}]}
@@ -139,7 +140,7 @@ def start_with_strange_hook(stage: Stage) -> Iterator[Outcome]:
             subprocess.run(
                 (*command, "run", "--detach", "--bundle", str(bundle), container),
                 check=True,
-                timeout=30,
+                timeout=patient(30),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -147,7 +148,9 @@ def start_with_strange_hook(stage: Stage) -> Iterator[Outcome]:
             require(mark.exists(), "the hook did not run")
             yield Outcome(container, text=str(hook))
         finally:
-            subprocess.run((*command, "delete", "--force", container), check=False, capture_output=True, timeout=30)
+            subprocess.run(
+                (*command, "delete", "--force", container), check=False, capture_output=True, timeout=patient(30)
+            )
 
 
 ACTS = (

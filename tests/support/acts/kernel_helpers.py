@@ -69,6 +69,20 @@ def release_agent_script(stage: Stage) -> Iterator[Outcome]:
 
 
 @contextmanager
+def release_agent_of_named_hierarchy(stage: Stage) -> Iterator[Outcome]:
+    """The same where version 2 has all controllers: a hierarchy of version 1 needs none, only a name (cgroups(7))."""
+    name = unique_name()
+    with stage.capable() as container:
+        try:
+            stage.shell(container, BINARY_PAYLOAD + RELEASE, f"none,name={name}", name)
+            outcome = _ran(container)
+        finally:
+            # It lives as long as it has cgroups.
+            stage.shell(container, 'rmdir "/tmp/hierarchy/$1" && umount /tmp/hierarchy', name)
+        yield outcome
+
+
+@contextmanager
 def core_pattern_binary(stage: Stage) -> Iterator[Outcome]:
     """The core dump handler is made a program of the container, which then crashes on purpose."""
     with _dumped(stage, BINARY_PAYLOAD) as outcome:
@@ -142,6 +156,12 @@ EXPECTED = (Expected("HW-114", CRITICAL), Expected("HW-208", CRITICAL, names_con
 ACTS = (
     Act("release_agent_binary", release_agent_binary, (*EXPECTED, Expected("HW-112", CRITICAL)), weakest="netlink"),
     Act("release_agent_script", release_agent_script, (EXPECTED[1],), weakest="netlink"),
+    Act(
+        "release_agent_of_named_hierarchy",
+        release_agent_of_named_hierarchy,
+        (*EXPECTED, Expected("HW-112", CRITICAL)),
+        weakest="netlink",
+    ),
     Act("core_pattern_binary", core_pattern_binary, EXPECTED, weakest="netlink"),
     Act("core_pattern_script", core_pattern_script, (EXPECTED[1],), weakest="netlink"),
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.support.engine import Container
+from tests.support.hierarchies import HOST_CGROUPS, own_cgroup
 from tests.support.processes import (
     cgroups,
     end,
@@ -20,7 +21,6 @@ from tests.support.processes import (
 from tests.support.stage import CRITICAL, HIGH, TOOLS, Act, Expected, Outcome, Stage
 
 HOST_PID = "--pid=host"
-HOST_CGROUPS = ("-v", "/sys/fs/cgroup:/host-cgroups")
 
 
 def _is_in_host_root(pid: int) -> bool:
@@ -31,7 +31,7 @@ def _require_moved(container: Container, pid: int, *kinds: str) -> None:
     for kind in kinds:
         require(not shares_namespace(container.pid, kind), f"the container has the host's {kind} namespace anyway")
         require(shares_namespace(pid, kind), f"process {pid} has not got the host's {kind} namespace")
-    require(container.id in cgroups(pid)["pids"], "the process left the container's cgroup")
+    require(container.id in own_cgroup(pid), "the process left the container's cgroup")
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def enter_other_container(stage: Stage) -> Iterator[Outcome]:
         pid = stage.sleep_inside(container, "nsenter", "-t", str(neighbour.pid), "-m", "-n", "--")
         for kind in ("mnt", "net"):
             require(shares_namespace(pid, kind, neighbour.pid), f"it has not got the neighbour's {kind} namespace")
-        require(container.id in cgroups(pid)["pids"], "the process left its cgroup")
+        require(container.id in own_cgroup(pid), "the process left its cgroup")
         yield Outcome(container.id, (pid,))
 
 

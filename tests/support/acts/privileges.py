@@ -9,8 +9,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.hierarchies import own_cgroup
+from tests.support.patience import patient
 from tests.support.processes import (
-    cgroups,
     namespace,
     require,
     shares_namespace,
@@ -66,12 +67,12 @@ def exec_with_capability(stage: Stage) -> Iterator[Outcome]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=30,
+            timeout=patient(30),
         )
         pid = wait_for_process(seconds, first="sleep")
         require(_effective(pid) >> CAP_SYS_ADMIN & 1, "it has not got the capability")
         require(not _bounding(container.pid) >> CAP_SYS_ADMIN & 1, "the container has the capability anyway")
-        require(container.id in cgroups(pid)["pids"], "it is not in the container's cgroup")
+        require(container.id in own_cgroup(pid), "it is not in the container's cgroup")
         yield Outcome(container.id, (pid,))
 
 
@@ -81,7 +82,7 @@ def exec_privileged(stage: Stage) -> Iterator[Outcome]:
     with stage.container(*stage.runtime_options()) as container:
         pid = stage.sleep_inside(container, options=("--privileged",))
         require(_effective(pid) & ~_bounding(container.pid), "it has no more than the container")
-        require(container.id in cgroups(pid)["pids"], "it is not in the container's cgroup")
+        require(container.id in own_cgroup(pid), "it is not in the container's cgroup")
         yield Outcome(container.id, (pid,))
 
 

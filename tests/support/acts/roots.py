@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.engine import Container
+from tests.support.patience import patient
 from tests.support.processes import (
     descriptor_mount,
     file_id,
@@ -107,7 +108,7 @@ def work_in_leaked_directory(stage: Stage) -> Iterator[Outcome]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=30,
+            timeout=patient(30),
         )
         pid = wait_for_process(seconds, first="sleep")
         require(file_id(f"/proc/{pid}/cwd") == file_id("/etc"), "its working directory is not the host's /etc")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.hierarchies import CGROUPS, HOST_CGROUPS
 from tests.support.processes import require
 from tests.support.stage import (
-    CGROUPS,
     CRITICAL,
     HIGH,
     MEDIUM,
@@ -22,7 +22,6 @@ CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 FIND_UPPER = "sed -n '/ - overlay /{s/.*upperdir=\\([^,]*\\).*/\\1/p;q}' /proc/self/mountinfo"
 WRITABLE = "mount -o remount,rw /proc/sys"
-HOST_CGROUPS = ("-v", "/sys/fs/cgroup:/host-cgroups")
 SETTLES_SECONDS = 7  # a runtime writes its container's cgroup for a while, so it is compared only then
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.engine import wait_until_gone
+from tests.support.patience import patient
 from tests.support.processes import require, shares_namespace, unique_seconds, wait_for_process, wait_until
 from tests.support.stage import MEDIUM, TOOLS, Stage, Workload
 
@@ -45,7 +46,7 @@ def run_interactive_exec(stage: Stage) -> Iterator[None]:
             yield
         finally:
             shell.kill()
-            shell.wait(timeout=5)
+            shell.wait(timeout=patient(5))
             os.close(outer)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.hierarchies import own_cgroup
+from tests.support.patience import patient
 from tests.support.processes import (
-    cgroups,
     end,
     file_id,
     find_processes,
@@ -55,7 +56,7 @@ def enter_container_from_host(stage: Stage) -> Iterator[None]:
         ):
             pid = wait_for_process(everything, first="sleep")
             require(shares_namespace(pid, "mnt", container.pid), "it is not in the container's mount namespace")
-            require(container.id not in cgroups(pid)["pids"], "it is in the container's cgroup")
+            require(container.id not in own_cgroup(pid), "it is in the container's cgroup")
             pid = wait_for_process(network, first="sleep")
             require(shares_namespace(pid, "net", container.pid), "it is not in the container's network")
             yield
@@ -82,7 +83,7 @@ def start_daemon(stage: Stage) -> Iterator[None]:
     with stage.container():
         try:
             with host_process(sys.executable, "-c", DAEMON, seconds) as starter:
-                require(starter.wait(timeout=10) == 0, "the daemon did not detach")
+                require(starter.wait(timeout=patient(10)) == 0, "the daemon did not detach")
             wait_for_process(seconds, first="sleep")
             yield
         finally:
@@ -203,7 +204,7 @@ def sandbox_of_host(stage: Stage) -> Iterator[None]:
             yield
         finally:
             process.kill()
-            process.wait(timeout=5)
+            process.wait(timeout=patient(5))
             for left in find_processes(seconds):
                 end(left)
 

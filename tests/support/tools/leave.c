@@ -1,7 +1,8 @@
 /* Leaves a container altogether: every namespace of a host process, its cgroups, then a program of the host. Nothing is
    left that says where it came from but its ancestry, and with a double fork, as a daemon does it, not even its parent.
    leave fork|stay HOST-PID CGROUP-DIRECTORY PROGRAM [ARGUMENT...]
-   CGROUP-DIRECTORY holds one mounted hierarchy a subdirectory, as seen before leaving; `-` stays in the cgroups. */
+   CGROUP-DIRECTORY is the tree of version 2, or holds one hierarchy of version 1 a subdirectory, as seen before leaving;
+   `-` stays in the cgroups. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <err.h>
@@ -15,8 +16,21 @@
 
 extern char **environ;
 
+static int move_here(const char *directory)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/cgroup.procs", directory);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int done = fd >= 0 && write(fd, "0", 1) == 1;
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
 static void leave_cgroups(const char *directory)
 {
+    if (move_here(directory))
+        return;
     DIR *hierarchies = opendir(directory);
     struct dirent *entry;
     if (!hierarchies)
@@ -25,12 +39,9 @@ static void leave_cgroups(const char *directory)
         char path[PATH_MAX];
         if (entry->d_name[0] == '.' || entry->d_type == DT_LNK)
             continue;
-        snprintf(path, sizeof path, "%s/%s/cgroup.procs", directory, entry->d_name);
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0 || write(fd, "0", 1) < 0)
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        if (!move_here(path))
             warn("%s", path);
-        if (fd >= 0)
-            close(fd);
     }
     closedir(hierarchies);
 }

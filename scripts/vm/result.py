@@ -1,0 +1,144 @@
+"""Tells what came of a run in the virtual machine, as Markdown: `result.py DIRECTORY [--record PAGE]`.
+
+The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, second of its end, a line
+each), and what each step said, with a JUnit report where it was tests. With `--record`, it takes the place of what
+follows the mark in the page.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARK = "<!-- What follows is written by scripts/vm/run -->\n"
+WORDS = {0: "done", 1: "failed", 2: "interrupted", 124: "out of time"}
+
+
+@dataclass(slots=True)
+class Step:
+    """One step: its exit status, and what its tests did, by name, failures and skips each with the reason."""
+
+    name: str
+    status: int
+    seconds: int
+    passed: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    selected: int | None = None  # None of a step that is no tests
+
+
+def read_steps(directory: Path) -> list[Step]:
+    """The steps in the order in which they ended; none of a machine that did not get so far."""
+    if not (directory / "steps").exists():
+        return []
+    steps, before = [], 0
+    for line in (directory / "steps").read_text().splitlines():
+        name, status, end = line.split()
+        step = Step(name, int(status), int(end) - before)
+        before = int(end)
+        report = directory / f"{name}.xml"
+        if report.exists():
+            read_report(report, step)
+        steps.append(step)
+    return steps
+
+
+def read_report(report: Path, step: Step) -> None:
+    """Add what a JUnit report tells of a step's tests."""
+    log = report.with_suffix(".log").read_text(errors="replace")
+    if found := re.search(r"collected (\d+) items?(?:.* (\d+) selected)?", log):
+        step.selected = int(found[2] or found[1])
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314  (written by our own pytest)
+        name = f"{case.get('classname', '').removeprefix('tests.').replace('.', '/')}::{case.get('name')}"
+        for outcome in case:
+            if outcome.tag in ("failure", "error"):
+                step.failed[name] = first_line(outcome.get("message", ""))
+            elif outcome.tag == "skipped":
+                step.skipped[name] = first_line(outcome.get("message", ""))
+        if name not in step.failed and name not in step.skipped:
+            step.passed += 1
+
+
+def first_line(message: str) -> str:
+    """What fits into a line of a list."""
+    return message.strip().split("\n")[0][:300]
+
+
+def machine_of(directory: Path) -> str:
+    """What the machine said of itself, as rows of a table."""
+    if not (directory / "machine").exists():
+        return "The machine did not get so far as to say what it is.\n"
+    rows = [line.split(": ", 1) for line in (directory / "machine").read_text().splitlines()]
+    return "".join(["| | |\n| --- | --- |\n", *(f"| {name} | {value} |\n" for name, value in rows)])
+
+
+def table_of(steps: list[Step]) -> str:
+    """A row for each step."""
+    lines = ["| step | result | passed | failed | skipped | not run | minutes |\n", f"|{' --- |' * 7}\n"]
+    for step in steps:
+        counts: tuple[int | str, ...] = ("", "", "", "")
+        if step.selected is not None:
+            done = (step.passed, len(step.failed), len(step.skipped))
+            counts = (*done, step.selected - sum(done))
+        result = WORDS.get(step.status, f"status {step.status}")
+        cells = (step.name, result, *map(str, counts), f"{step.seconds / 60:.0f}")
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+def failures_of(steps: list[Step]) -> str:
+    """Each failed test with the first line of its message."""
+    lines = [f"- `{name}`: `{why.replace('`', '')}`\n" for step in steps for name, why in step.failed.items()]
+    return "".join(lines) or "None.\n"
+
+
+def skips_of(steps: list[Step]) -> str:
+    """Each reason, with how many tests gave it and which, without the tiers that they ran in."""
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for step in steps:
+        for name, why in step.skipped.items():
+            act = name.split("::")[1]
+            for tier in ("ebpf", "netlink", "poll"):
+                act = act.replace(f"[{tier}-", "[").replace(f"[{tier}]", "")
+            reasons[why][act] += 1
+    return (
+        "".join(
+            f"- {why} ({found.total()}): {', '.join(f'`{name}`' for name in sorted(found))}\n"
+            for why, found in sorted(reasons.items())
+        )
+        or "None.\n"
+    )
+
+
+def main() -> int:
+    """Print it, and record it where that is asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--record", type=Path, metavar="PAGE")
+    options = parser.parse_args()
+    steps = read_steps(options.directory)
+    revision = subprocess.run(
+        ["git", "describe", "--always"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    text = (
+        f"Run on {time.strftime('%d %B %Y', time.gmtime())}, of revision {revision or 'unknown'}.\n\n"
+        f"{machine_of(options.directory)}\n{table_of(steps)}\n"
+        f"### Failed\n\n{failures_of(steps)}\n### Skipped, by reason\n\n{skips_of(steps)}"
+    )
+    print(text)
+    if options.record is not None:
+        page = options.record.read_text()
+        if MARK not in page:
+            print(f"{options.record} has no line {MARK!r}", file=sys.stderr)
+            return 1
+        options.record.write_text(page[: page.index(MARK) + len(MARK)] + "\n" + text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""The cgroups of this machine: a directory for each hierarchy of version 1, or the one tree of version 2 (cgroups(7)).
+
+With version 1 beside it, version 2 is one of the directories, and containers are known by their path in `pids`.
+"""
+
+from pathlib import Path
+
+from tests.support.processes import cgroups
+
+CGROUPS = Path("/sys/fs/cgroup")
+IS_UNIFIED = (CGROUPS / "cgroup.controllers").exists()
+# In a cgroup namespace of its own, which Docker gives with version 2, nobody can leave it (cgroups(7), nsdelegate).
+HOST_CGROUPS = ("--cgroupns=host", "-v", f"{CGROUPS}:/host-cgroups")
+SEEN_INSIDE = "/host-cgroups/" if IS_UNIFIED else "/host-cgroups/*/"
+"""The hierarchies for a shell in a container with `HOST_CGROUPS`, each with a slash at its end."""
+
+
+def hierarchies() -> list[Path]:
+    """The directories at which a path of `own_cgroup` begins."""
+    if IS_UNIFIED:
+        return [CGROUPS]
+    return sorted(path for path in CGROUPS.iterdir() if (path / "cgroup.procs").exists() and not path.is_symlink())
+
+
+def own_cgroup(pid: int) -> str:
+    """The path of a process' cgroup by which engines and people know it; it begins with a slash."""
+    paths = cgroups(pid)
+    return paths["pids"] if "pids" in paths else paths[""]
