@@ -36,7 +36,13 @@ class Kernel:
         call_watch.fill(maps, calls_by_number(), act_calls_by_number())
         self.ring = RingBuffer(maps["ring"], self.records.append)
         collectors = assemble(Config(), lambda _: None, watch_mounts=False)
-        sockets = Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None)
+        sockets = Connections(
+            collectors.observer,
+            collectors.host,
+            collectors.roots,
+            lambda _: None,
+            governors=collectors.governors,
+        )
         sockets.fill(self.programs.map("endpoints"))
         call_watch.attach(self.programs, calls_by_number(), act_calls_by_number(), without=missing)
 
