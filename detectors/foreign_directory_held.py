@@ -29,6 +29,7 @@ from detectors.base import (
     NodeView,
     Severity,
     Tier,
+    actor,
 )
 
 _STANDARD_STREAMS = 3  # descriptors 0 to 2, which a runtime may connect to files of the host
@@ -38,11 +39,8 @@ _FILES = frozenset({DescriptorKind.DIRECTORY, DescriptorKind.FILE})
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look up the mount of everything that the task holds in the tables of its container."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     if isinstance(member.first, Unknown):
         yield Blind(f"first process: {member.first.why}", process.key)
