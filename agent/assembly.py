@@ -15,6 +15,8 @@ from agent.state import NodeState
 from collectors.containers.registry import ContainerRegistry
 from collectors.events import ContainerSeen, Event
 from collectors.facts import HostBaseline
+from collectors.governing_watch import GoverningWatch
+from collectors.governors import Governors
 from collectors.host import Roots, detect_roots, read_baseline
 from collectors.mountwatch import MountWatch
 from collectors.observer import Observer
@@ -38,6 +40,8 @@ class Collectors:
     observer: Observer
     sweep: Sweep
     values: KernelValues
+    governors: Governors
+    governing: GoverningWatch
     sockets: SocketWatch
 
 
@@ -73,8 +77,12 @@ def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: boo
         full_every=config.sweep.full_every,
     )
     values = KernelValues(roots, host, emit, clock_ns=time.time_ns, containers=registry.containers)
-    sockets = SocketWatch(roots, host, observer, emit, clock_ns=time.time_ns)
-    return Collectors(roots, host, reader, registry, mount_watch, observer, sweep, values, sockets)
+    governors = Governors(roots, host)
+    governing = GoverningWatch(roots, host, observer, registry, emit, governors=governors, clock_ns=time.time_ns)
+    sockets = SocketWatch(roots, host, observer, emit, governors=governors, clock_ns=time.time_ns)
+    return Collectors(
+        roots, host, reader, registry, mount_watch, observer, sweep, values, governors, governing, sockets
+    )
 
 
 def configured_roots(config: Config) -> Roots:

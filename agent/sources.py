@@ -134,7 +134,13 @@ class Sources:
             namespace if isinstance(namespace, int) else 0,
             clock_ns=time.monotonic_ns,
         )
-        connections = Connections(self._collectors.observer, self._collectors.host, self._collectors.roots, self._emit)
+        connections = Connections(
+            self._collectors.observer,
+            self._collectors.host,
+            self._collectors.roots,
+            self._emit,
+            governors=self._collectors.governors,
+        )
         source = EbpfSource(
             self._collectors.observer,
             self._emit,
@@ -256,6 +262,7 @@ class Sources:
             self._kubelet_disk.look()
             self._look_at_ourselves()
             self._collectors.values.look()
+            self._collectors.governing.look()
             self._collectors.sockets.look()
             self._note_problems()
             self._refresh_host()

@@ -344,10 +344,14 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A place of the host (an entry of ``collectors.host_places``) that comes with a mount, and how."""
+    """A place of the host that comes with a mount, and how: an entry of ``collectors.host_places``, or a socket.
+
+    ``server`` is who listens on a governing socket (``collectors.governors``), empty where nobody was found.
+    """
 
     place: str
     reach: Reach
+    server: str = ""
 
 
 class FileKind(StrEnum):

@@ -37,6 +37,9 @@ INITIAL_NAMESPACES = {
 }
 INITIAL_NAMESPACES_SINCE_6_17 = {"net": 0xEFFFFFF9, "mnt": 0xEFFFFFF8}
 
+REMOTE_TYPES = (b"nfs", b"cifs", b"smb", b"fuse", b"ceph", b"9p", b"afs", b"lustre", b"gpfs", b"glusterfs")
+"""How types of file systems begin whose server may be dead, or a container: who touches one may wait for ever."""
+
 _MAX_MOUNTINFO_BYTES = 8 << 20
 _MAX_VALUE_BYTES = 4096
 _NO_FACT = Unknown("not_read")

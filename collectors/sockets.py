@@ -9,8 +9,7 @@ Looked at are, once for each net namespace and every few sweeps:
 - TCP connections to the ports and addresses of ``NODE_PORTS`` and ``METADATA``;
 - packet and raw sockets.
 
-Each socket is told once. Sources: proc_pid_net(5), unix(7), sock_diag(7); for the two tables the documentation of
-Docker, the kubelet, etcd, AWS, Azure, Google and Alibaba Cloud.
+Each socket is told once. Sources: proc_pid_net(5), unix(7), sock_diag(7).
 
 A read of ``net/tcp`` walks the whole kernel's table of connections, whichever namespace it is for (1.3 ms with 262,144
 buckets), so it is read only where ``net/sockstat`` says that TCP is in use, and in a few namespaces at each look.
@@ -23,18 +22,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from collectors.bounded import open_process, read_bounded
+from collectors.endpoints import METADATA, NODE_PORTS, is_loopback, read_local_addresses
 from collectors.errors import CollectorError
 from collectors.events import Event, RawSocketHeld, TcpConnected, UnixConnected
-from collectors.facts import Connection, FileId, HostBaseline, Process, ProcessKey, Unknown
+from collectors.facts import Connection, HostBaseline, ProcessKey
+from collectors.governors import Governors
 from collectors.host import Roots
 from collectors.observer import Observer
+from collectors.proc.fd import read_socket_inodes
 from collectors.proc.inet import ESTABLISHED, SYN_SENT, InetSocket, read_inet, read_packet
 from collectors.proc.unix import CONNECTED, UnixSocket, read_unix
-from collectors.programs import find_all_trusted
 from collectors.sockdiag import UnixPeer, read_unix_peers
 
 EVERY = 5  # sweeps
@@ -44,37 +45,7 @@ MAX_SHOWN_BY = 3  # processes that are tried for one namespace
 MAX_DESCRIPTORS = 4096  # of one process, to find who holds a socket
 MAX_HOLDERS = 512  # processes of one namespace that are asked
 MAX_REMEMBERED = 65_536
-_MAX_ROUTES_BYTES = 8 << 20
 _MAX_STATISTICS_BYTES = 4096
-
-NODE_PORTS = frozenset({2375, 2376, 2379, 2380, 10250, 10255})
-METADATA = frozenset(
-    {
-        "169.254.169.254",
-        "169.254.170.2",
-        "169.254.170.23",
-        "168.63.129.16",
-        "100.100.100.200",
-        "fd00:ec2::254",
-        "fd00:ec2::23",
-    }
-)
-
-# Beside the runtimes' own executables (HostBaseline.runtime_binaries): who listens for orders.
-GOVERNORS = (
-    b"/usr/lib/systemd/systemd",
-    b"/lib/systemd/systemd",
-    b"/usr/bin/dbus-daemon",
-    b"/usr/bin/dbus-broker",
-    b"/usr/bin/dbus-broker-launch",
-    b"/usr/bin/kubelet",
-    b"/usr/local/bin/kubelet",
-    b"/opt/bin/kubelet",
-    b"/home/kubernetes/bin/kubelet",
-    b"/usr/sbin/libvirtd",
-    b"/usr/bin/cri-dockerd",
-    b"/usr/local/bin/cri-dockerd",
-)
 
 _RAW_FILES = (("raw", "raw"), ("raw", "raw6"))
 _TCP_FILES = ((("tcp", "tcp"), "sockstat"), (("tcp", "tcp6"), "sockstat6"))
@@ -99,6 +70,7 @@ class SocketWatch:
         observer: Observer,
         emit: Callable[[Event], None],
         *,
+        governors: Governors,
         clock_ns: Callable[[], int],
         read_peers: Callable[[], tuple[UnixPeer, ...]] = read_unix_peers,
     ) -> None:
@@ -109,7 +81,7 @@ class SocketWatch:
         self._emit = emit
         self._clock_ns = clock_ns
         self._read_peers = read_peers
-        self._governors = find_all_trusted(roots.host, GOVERNORS) | host.runtime_binaries
+        self._governors = governors
         self._seen: set[tuple[int, int]] = set()
         self._calls = 0
         self._turn = 0
@@ -146,8 +118,8 @@ class SocketWatch:
         for container_id, process in self._observer.told_processes():
             namespace = process.confinement.namespaces.net
             if container_id is None:
-                if (program := _program(process)) is not None and program[0] in self._governors:
-                    servers[process.key] = program[1]
+                if (governor := self._governors.of(process)) is not None:
+                    servers[process.key] = governor.program
             elif isinstance(namespace, int) and process.thread_of is None:
                 residents.setdefault(namespace, []).append(_Resident(container_id, process.key))
         return residents, servers
@@ -211,7 +183,7 @@ class SocketWatch:
     ) -> None:
         """Find who holds the new sockets; in the host's namespace most are nobody's of ours."""
         holders = self._holders(residents, new)
-        addresses = self._addresses_of_node() if tcp else frozenset()
+        addresses = read_local_addresses(self._roots.proc) if tcp else frozenset()
         only = residents[0].container_id if len({each.container_id for each in residents}) == 1 else None
         for inode in new:
             self._seen.add((namespace, inode))
@@ -221,7 +193,7 @@ class SocketWatch:
                 connection = Connection(
                     each.protocol, each.local, each.local_port, each.remote, each.remote_port, is_incoming=False
                 )
-                is_here = each.remote in addresses or (is_host and _is_loopback(each.remote))
+                is_here = each.remote in addresses or (is_host and is_loopback(each.remote))
                 self._emit(TcpConnected(self._clock_ns(), owner[0], owner[1], each.inode, connection, is_here))
         sockets = [*((each.inode, "raw", each.local_port) for each in raw), *((inode, "packet", 0) for inode in packet)]
         for inode, kind, protocol in sockets:
@@ -295,7 +267,9 @@ class SocketWatch:
 
     def _held_by_servers(self, servers: Iterable[ProcessKey]) -> dict[int, ProcessKey]:
         """Every socket that a governing process holds."""
-        return {inode: key for key in servers for inode in self._socket_inodes(key.pid)}
+        return {
+            inode: key for key in servers for inode in read_socket_inodes(self._roots.proc, key.pid, MAX_DESCRIPTORS)
+        }
 
     def _holders(self, residents: list[_Resident], inodes: set[int]) -> dict[int, _Resident]:
         """Which process holds which of these sockets, the first one that is found."""
@@ -303,52 +277,10 @@ class SocketWatch:
         for resident in residents[:MAX_HOLDERS]:
             if len(found) == len(inodes):
                 break
-            for inode in self._socket_inodes(resident.key.pid):
+            for inode in read_socket_inodes(self._roots.proc, resident.key.pid, MAX_DESCRIPTORS):
                 if inode in inodes:
                     found.setdefault(inode, resident)
         return found
-
-    def _socket_inodes(self, pid: int) -> Iterator[int]:
-        """The sockets among a process' descriptors; none when it is gone or refuses."""
-        directory = f"{self._roots.proc}/{pid}/fd"
-        try:
-            names = os.listdir(directory)[:MAX_DESCRIPTORS]
-        except OSError:
-            return
-        for name in names:
-            try:
-                target = os.readlink(f"{directory}/{name}")
-            except OSError:
-                continue
-            if target.startswith("socket:[") and target[8:-1].isdigit():
-                yield int(target[8:-1])
-
-    def _addresses_of_node(self) -> frozenset[str]:
-        """The node's own addresses; none where its routes can't be read."""
-        found: set[str] = set()
-        for process in ("1", "self"):
-            try:
-                data = read_bounded(
-                    f"{self._roots.proc}/{process}/net/fib_trie", _MAX_ROUTES_BYTES, source="proc/net/fib_trie"
-                )
-            except CollectorError:
-                continue
-            found |= parse_local_addresses(data)
-            break
-        return frozenset(found)
-
-
-def parse_local_addresses(data: bytes) -> frozenset[str]:
-    """The addresses of ``/proc/net/fib_trie`` that are the node's own (``/32 host LOCAL``), without loopback."""
-    found: set[str] = set()
-    address = ""
-    for line in data.split(b"\n"):
-        text = line.strip()
-        if text.startswith(b"|-- "):
-            address = text[4:].decode("ascii", "replace")
-        elif text == b"/32 host LOCAL" and not _is_loopback(address):
-            found.add(address)
-    return frozenset(found)
 
 
 def _is_in_use(directory: int, statistics: str) -> bool:
@@ -366,11 +298,7 @@ def _leads_out(row: InetSocket, *, is_host: bool) -> bool:
         return False
     if row.remote in METADATA:
         return True
-    return row.remote_port in NODE_PORTS and (is_host or not _is_loopback(row.remote))
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"
+    return row.remote_port in NODE_PORTS and (is_host or not is_loopback(row.remote))
 
 
 def _owner(holder: _Resident | None, otherwise: str | None) -> tuple[str, ProcessKey | None] | None:
@@ -378,11 +306,3 @@ def _owner(holder: _Resident | None, otherwise: str | None) -> tuple[str, Proces
     if holder is not None:
         return holder.container_id, holder.key
     return None if otherwise is None else (otherwise, None)
-
-
-def _program(process: Process) -> tuple[FileId, bytes] | None:
-    """The file that a process runs, and its path."""
-    executable = process.executable
-    if isinstance(executable, Unknown) or isinstance(executable.place, Unknown):
-        return None
-    return executable.place.file, executable.path

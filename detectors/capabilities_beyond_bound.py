@@ -14,7 +14,19 @@ from __future__ import annotations
 from collectors.confinement import CapabilitySet, Dimension, Widening
 from collectors.events import CredentialChange, Exec, ProcessEvent, Seen
 from collectors.facts import Process, Unknown
-from detectors.base import ESCAPE_TO_HOST, Blind, Detector, Family, Finding, Found, NodeView, Severity, Technique, Tier
+from detectors.base import (
+    ESCAPE_TO_HOST,
+    Blind,
+    Detector,
+    Family,
+    Finding,
+    Found,
+    NodeView,
+    Severity,
+    Technique,
+    Tier,
+    actor,
+)
 
 _EXPLOITATION = Technique("T1068", "Exploitation for Privilege Escalation", "TA0004", "Privilege Escalation")
 _SETS = ("permitted", "effective", "bounding")
@@ -23,11 +35,8 @@ _SETS = ("permitted", "effective", "bounding")
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Subtract what could be had from what is held."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     if isinstance(member.entry, Unknown):
         yield Blind(f"entry process: {member.entry.why}", process.key)

@@ -10,8 +10,8 @@ of Kubernetes, or of a known tool of break-outs. The engine tells it once for ea
 from __future__ import annotations
 
 from collectors.events import Exec, ProcessEvent, Seen
-from collectors.facts import Executable, Unknown
-from detectors.base import Blind, Detector, Family, Finding, Found, NodeView, Severity, Technique, Tier
+from collectors.facts import Unknown
+from detectors.base import Blind, Detector, Family, Finding, Found, NodeView, Severity, Technique, Tier, actor
 
 CLIENTS = frozenset(
     {
@@ -53,11 +53,11 @@ ARGUMENTS = 8
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look the name up; a script counts by its own name."""
     process, executable = event.process, event.process.executable
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
         return
-    if isinstance(member, Unknown) or isinstance(executable, Unknown):
-        yield Blind(member.why if isinstance(member, Unknown) else _why(executable), process.key)
+    if isinstance(executable, Unknown):
+        yield Blind(executable.why, process.key)
         return
     arguments = process.arguments.rstrip(b"\0").split(b"\0")
     paths = (executable.path, *arguments[1:2])
@@ -73,10 +73,6 @@ def check(event: ProcessEvent, view: NodeView) -> Found:
         evidence=(("executable", executable.path), ("arguments", tuple(arguments[:ARGUMENTS]))),
         identity=(member.container.id, name.decode("ascii")),
     )
-
-
-def _why(executable: Executable | Unknown) -> str:
-    return executable.why if isinstance(executable, Unknown) else "not_read"
 
 
 DETECTOR = Detector(

@@ -26,6 +26,7 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
 )
 
 _EXPLOITATION = Technique("T1068", "Exploitation for Privilege Escalation", "TA0004", "Privilege Escalation")
@@ -35,11 +36,8 @@ _CAP_SETUID = 1 << 7  # include/uapi/linux/capability.h
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Compare the credentials of the task with those of its previous observation."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     before = member.previous
     if before is None:

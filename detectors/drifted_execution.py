@@ -19,11 +19,11 @@ from detectors.base import (
     Family,
     Finding,
     Found,
-    Member,
     NodeView,
     Severity,
     Technique,
     Tier,
+    actor,
 )
 
 # What each layer says. MEMFD is HW-222's, FOREIGN is HW-104's.
@@ -38,20 +38,18 @@ _DRIFTED = {
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Judge the file that a container process runs by where it came from."""
     process, executable = event.process, event.process.executable
-    member = view.member(process)
-    if member is None or process.thread_of is not None:
+    member = (yield from actor(process, view)) if process.thread_of is None else None
+    if member is None:
         return
     layer = executable.layer if isinstance(executable, Executable) else executable
-    for fact in (member, layer):
-        if isinstance(fact, Unknown):
-            yield Blind(fact.why, process.key)
-            return
-    assert isinstance(member, Member)
+    if isinstance(layer, Unknown):
+        yield Blind(layer.why, process.key)
+        return
     assert isinstance(executable, Executable)
     previous = member.previous
     if isinstance(event, Seen) and previous is not None and previous.executable == executable:
         return
-    if not isinstance(layer, Layer) or layer not in _DRIFTED:
+    if layer not in _DRIFTED:
         return
     reason, severity = _DRIFTED[layer]
     yield Finding(

@@ -12,21 +12,18 @@ from __future__ import annotations
 
 from collectors.events import Exec, ProcessEvent, Seen
 from collectors.facts import Executable, HostBaseline, Layer, Unknown
-from detectors.base import Blind, Detector, Family, Finding, Found, NodeView, Severity, Technique, Tier
+from detectors.base import Blind, Detector, Family, Finding, Found, NodeView, Severity, Technique, Tier, actor
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Judge the file that a container process runs by whether any directory names it."""
     process, executable = event.process, event.process.executable
-    member = view.member(process)
-    if member is None or process.thread_of is not None:
+    member = (yield from actor(process, view)) if process.thread_of is None else None
+    if member is None:
         return
-    for fact in (member, executable):
-        if isinstance(fact, Unknown):
-            yield Blind(fact.why, process.key)
-            return
-    assert isinstance(executable, Executable)
-    assert not isinstance(member, Unknown)
+    if isinstance(executable, Unknown):
+        yield Blind(executable.why, process.key)
+        return
     if not executable.is_unlinked:
         return
     is_memfd = _is_memfd(executable, view.host)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collectors.confinement import Dimension, Widening
 from collectors.events import CredentialChange, Exec, ProcessEvent, Seen
 from collectors.facts import NAMESPACE_KINDS, Unknown
-from detectors.base import ESCAPE_TO_HOST, Blind, Detector, Family, Finding, Found, NodeView, Severity, Tier
+from detectors.base import ESCAPE_TO_HOST, Blind, Detector, Family, Finding, Found, NodeView, Severity, Tier, actor
 
 # What gives the host away at once: its files, its processes, its root user.
 _CRITICAL_KINDS = frozenset({"mnt", "pid", "user"})
@@ -24,11 +24,8 @@ _CRITICAL_KINDS = frozenset({"mnt", "pid", "user"})
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Compare every namespace of the task with the first process' and with the host's."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     if isinstance(member.first, Unknown):
         yield Blind(f"first process: {member.first.why}", process.key)

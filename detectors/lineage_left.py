@@ -13,17 +13,14 @@ from __future__ import annotations
 from collectors.confinement import Dimension, Frame, Widening, is_within
 from collectors.events import CredentialChange, Exec, ProcessEvent, Seen
 from collectors.facts import NAMESPACE_KINDS, CgroupMembership, Process, Unknown
-from detectors.base import ESCAPE_TO_HOST, Blind, Detector, Family, Finding, Found, NodeView, Severity, Tier
+from detectors.base import ESCAPE_TO_HOST, Blind, Detector, Family, Finding, Found, NodeView, Severity, Tier, actor
 
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Ask namespaces and cgroups whether anything still holds the task in its container."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     if isinstance(member.first, Unknown):
         yield Blind(f"first process: {member.first.why}", process.key)

@@ -33,6 +33,7 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
 )
 
 SENDERS = 4
@@ -41,11 +42,8 @@ SENDERS = 4
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Compare what the runtime gave the session with what the container declares."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     if isinstance(member.entry, Unknown):
         yield Blind(member.entry.why, process.key)

@@ -4,14 +4,15 @@ Whoever can talk to a container engine asks it for a container with the host's `
 socket read-only changes nothing: connecting to a socket is no write to its file system. A directory above the socket
 gives it too, and the next one after the engine is started anew.
 
-*Fires on:* a declared bind mount whose source is one of the sockets of ``collectors.host_places`` or a directory above
-one, by device and inode of the host's file, whatever it is called and wherever it is mounted.
+*Fires on:* a declared bind mount whose source is one of the sockets of ``collectors.host_places``, or any socket on
+which a process of the host listens that governs (``collectors.governors``: a runtime, a kubelet, libvirt, the system's
+bus), or a directory above one, by device and inode of the host's file, whatever it is called and wherever it is.
 """
 
 from __future__ import annotations
 
 from collectors.events import ContainerSeen
-from collectors.facts import MountSource, Reach, Unknown
+from collectors.facts import MountSource, Reach, Reached, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
     Blind,
@@ -53,6 +54,15 @@ OPENS = {
     "/var/snap/lxd/common/lxd/unix.socket": _MACHINES,
     "/var/lib/incus/unix.socket": _MACHINES,
 }
+OPENS_BY_SERVER = {
+    "kubelet": "registers plug-ins that add devices, mounts and volumes to pods",
+    "libvirtd": _MACHINES,
+    "lxd": _MACHINES,
+    "incusd": _MACHINES,
+    "dbus-daemon": _UNITS,
+    "dbus-broker": _UNITS,
+}
+"""Of a socket that is in no list, by who listens; what is missing is a container runtime."""
 
 
 def check(event: ContainerSeen, _view: NodeView) -> Found:
@@ -61,30 +71,36 @@ def check(event: ContainerSeen, _view: NodeView) -> Found:
     if isinstance(container.sources, Unknown):
         yield Blind(container.sources.why)
         return
-    found = {source: sockets for source in container.sources if (sockets := _sockets(source))}
-    if not found:
+    mounts = tuple(each for each in container.sources if _sockets(each))
+    if not mounts:
         return
-    sockets = tuple(dict.fromkeys(socket for each in found.values() for socket in each))
+    sockets = {socket.place: socket for each in mounts for socket in _sockets(each)}
+    servers = tuple(dict.fromkeys(each.server for each in sockets.values() if each.server))
     yield Finding(
         "was started with a socket that governs the host: " + ", ".join(sockets),
         container.id,
         evidence=(
-            ("sockets", sockets),
-            ("mounts", tuple(f"{each.path} at {each.destination}" for each in found)),
-            ("opens", tuple(dict.fromkeys(OPENS[socket] for socket in sockets))),
+            ("sockets", tuple(sockets)),
+            ("mounts", tuple(f"{each.path} at {each.destination}" for each in mounts)),
+            ("opens", tuple(dict.fromkeys(_opens(each) for each in sockets.values()))),
+            *((("servers", servers),) if servers else ()),
         ),
-        confidence=(Confidence.LIKELY if all(isinstance(each.file, Unknown) for each in found) else Confidence.CERTAIN),
+        confidence=Confidence.LIKELY if all(isinstance(each.file, Unknown) for each in mounts) else Confidence.CERTAIN,
     )
 
 
-def _sockets(source: MountSource) -> tuple[str, ...]:
+def _sockets(source: MountSource) -> tuple[Reached, ...]:
     """The governing sockets that the mount gives. By the path alone, only one that is named itself counts."""
     is_guess = isinstance(source.file, Unknown)
     return tuple(
-        each.place
+        each
         for each in source.reached
-        if each.place in OPENS and each.reach in ({Reach.IS} if is_guess else {Reach.IS, Reach.ABOVE})
+        if (each.server or each.place in OPENS) and each.reach in ({Reach.IS} if is_guess else {Reach.IS, Reach.ABOVE})
     )
+
+
+def _opens(socket: Reached) -> str:
+    return OPENS.get(socket.place) or OPENS_BY_SERVER.get(socket.server, _CONTAINERS)
 
 
 DETECTOR = Detector(
@@ -102,11 +118,17 @@ DETECTOR = Detector(
             "Build agents, dashboards, reverse proxies and monitors that talk to the engine declare it: told once for "
             "each container, and accepted by an exception with a reason. Its use is another rule's."
         ),
-        "Sockets of services that govern nothing (databases, logs).",
+        "Sockets of services that govern nothing (databases, logs, /dev/log): nobody who governs listens there.",
+        "The kubelet's pod-resources socket, which device monitors mount: it only tells.",
     ),
     misses=(
-        "A socket at a place that is not in the list (an engine started with another address).",
-        "A socket that appears in a mounted directory after the container was started.",
+        (
+            "A socket in no list on which a program listens that is neither installed where distributions put it nor "
+            "built from the source of a runtime: a proxy that passes on what it is sent (socat, nginx, a docker socket "
+            "proxy), a runtime that is not written in Go."
+        ),
+        "A shim's own socket, which governs one container: its use is HW-210.",
+        "A socket on which only systemd listens until the first who connects, unless it is in the list.",
         "A TCP address of an engine that the container can reach.",
         "Sources on network and FUSE file systems are told by their path alone.",
         "A container without a bundle (counted as blind).",

@@ -6,10 +6,11 @@ over the host's net namespace (abstract sockets, CVE-2020-15257) or as a descrip
 end.
 
 *Fires on:* a unix socket of a container is connected to one that a governing process of the host holds: one of the
-node's container runtimes and their shims, the kubelet, systemd or D-Bus, recognised by their installed executables.
+node's container runtimes and their shims, the kubelet, systemd or D-Bus, recognised by the file that they run, whatever
+it is called (``collectors.governors``).
 Low when HW-304 has told of that very socket: then the way was given, and this is its use; the two together make an
 incident of one step more, medium, and what is done with the socket makes that worse. Medium when the bundle mounts the
-socket at a place that HW-304 does not know. The engine tells it once for each (container, name of the socket).
+socket and HW-304 does not know it. The engine tells it once for each (container, name of the socket).
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ DETECTOR = Detector(
     ),
     misses=(
         "Below the ebpf tier: a connection that is closed before a look; a single request takes milliseconds.",
-        "A governing program that is not installed where distributions put it.",
+        (
+            "A governing program that is neither installed where distributions put it nor built from the source of a "
+            "runtime, and a proxy on the host that passes on to one."
+        ),
         "Which process it is, for a container with a network namespace of its own; in a pod the container is likely.",
         "A connection over TCP: HW-211.",
     ),

@@ -28,6 +28,7 @@ from detectors.base import (
     Severity,
     Technique,
     Tier,
+    actor,
 )
 
 _DISABLE_TOOLS = Technique("T1562.001", "Disable or Modify Tools", "TA0005", "Defense Evasion")
@@ -37,11 +38,8 @@ _FILTERS = tuple(aspect for aspect in ASPECTS if aspect.name in {"no_new_privs",
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Compare the filters of the task with its own before, with its entry's, and with the declaration."""
     process = event.process
-    member = view.member(process)
+    member = yield from actor(process, view)
     if member is None:
-        return
-    if isinstance(member, Unknown):
-        yield Blind(member.why, process.key)
         return
     if isinstance(member.entry, Unknown):
         yield Blind(f"entry process: {member.entry.why}", process.key)

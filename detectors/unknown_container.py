@@ -15,7 +15,19 @@ from __future__ import annotations
 
 from collectors.events import Event, Exec, ProcessEvent, Seen, SweepDone
 from collectors.facts import Container, HostBaseline, Process, Unknown
-from detectors.base import Blind, Confidence, Detector, Family, Finding, Found, NodeView, Severity, Technique, Tier
+from detectors.base import (
+    Blind,
+    Confidence,
+    Detector,
+    Family,
+    Finding,
+    Found,
+    NodeView,
+    Severity,
+    Technique,
+    Tier,
+    actor,
+)
 
 GRACE_NS = 10 * 1_000_000_000
 SECOND_NS = 1_000_000_000
@@ -24,10 +36,8 @@ SECOND_NS = 1_000_000_000
 def check(event: Event, view: NodeView) -> Found:
     """Judge the container of a task, or after a sweep all whose first process has grown old meanwhile."""
     if isinstance(event, ProcessEvent):
-        member = view.member(event.process)
-        if isinstance(member, Unknown):
-            yield Blind(member.why, event.process.key)
-        elif member is not None:
+        member = yield from actor(event.process, view)
+        if member is not None:
             first = event.process if isinstance(member.first, Unknown) else member.first
             yield from _judge(member.container, first, event.at_ns, view.host)
         return

@@ -183,7 +183,11 @@ def _gives(container: Container, state: NodeState) -> dict[str, tuple[str, ...]]
 
 def governing_sockets(source: MountSource) -> tuple[str, ...]:
     """The sockets of ``GOVERNING_SOCKETS`` that come with a declared source."""
-    return tuple(each.place for each in source.reached if each.place in GOVERNING_SOCKETS and each.reach in _GIVING)
+    return tuple(
+        each.place
+        for each in source.reached
+        if (each.server or each.place in GOVERNING_SOCKETS) and each.reach in _GIVING
+    )
 
 
 def source_text(mount: Mount) -> str:

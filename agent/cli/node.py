@@ -176,7 +176,7 @@ def _look(config: Config, known: NodeState | None, *, judge: bool) -> Snapshot:
         alerts,
         (*nameless, *_unseen(collectors, state, pipeline.counts)),
         tuple(event for event in events if isinstance(event, UnixConnected | TcpConnected)),
-        lambda: read_governing(collectors.roots, collectors.host, _of_host(state)),
+        lambda: read_governing(collectors.roots, collectors.host, collectors.governors, _of_host(state)),
     )
 
 
@@ -247,6 +247,7 @@ def _judged(collectors: Collectors, state: NodeState, pipeline: Pipeline, events
 
     So no detector is asked about a process whose container, first process or descriptors are yet to come.
     """
+    collectors.governing.look_now()
     _known(state, events)
     seen = [event for event in events if not _is_member(state, event) and not _is_old(state, event)]
     events.clear()

@@ -57,7 +57,9 @@ def read_surroundings(config: Config) -> Surroundings:
             request_sweep=_nothing,
             watching=Watching(
                 ObjectWatch((), collectors.roots.host, 0, clock_ns=time.monotonic_ns),
-                Connections(collectors.observer, collectors.host, collectors.roots, _ignore),
+                Connections(
+                    collectors.observer, collectors.host, collectors.roots, _ignore, governors=collectors.governors
+                ),
             ),
         )
         try:

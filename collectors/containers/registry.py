@@ -26,7 +26,7 @@ from collectors.containers.metadata import Metadata, apply_metadata, bound_metad
 from collectors.containers.owners import CgroupOwners, Reference, Unanswered
 from collectors.containers.pods import PodTable
 from collectors.containers.problems import Problems
-from collectors.containers.sources import SourceFinder
+from collectors.containers.sources import GoverningFile, SourceFinder, with_sockets
 from collectors.facts import CgroupMembership, Container, Declared, Pod, Unknown
 from collectors.host import Roots
 from collectors.pod_facts import KubeletPods, PodSeen
@@ -102,6 +102,7 @@ class ContainerRegistry:
         self._pods = PodTable(clock_ns)
         self._problems = Problems()
         self._counters = RegistryCounters()
+        self._sockets: tuple[GoverningFile, ...] = ()
         self._shared: dict[Hashable, Hashable] = {}
         self._plain_stamps: tuple[Stamp | None, ...] | None = None
         self._plain_unread: dict[str, None] = {}
@@ -221,6 +222,12 @@ class ContainerRegistry:
             self._pods.learn(kubelet, (uid for entry in entries if (uid := entry.container.pod_uid) is not None))
             return self._lay_over(entries)
 
+    def learn_sockets(self, sockets: tuple[GoverningFile, ...]) -> list[Container]:
+        """Takes who listens on the host's governing sockets now; the containers that come to other ones by this."""
+        with self._lock:
+            self._sockets = sockets
+            return self._changed(self._entries.values(), self._with_sockets)
+
     def wants_kubelet(self) -> bool:
         """There is a pod of which another look at the kubelet's directory would tell more."""
         with self._lock:
@@ -265,12 +272,23 @@ class ContainerRegistry:
 
     def _lay_over(self, entries: Iterable[_Entry]) -> list[Container]:
         """Lays what is known of pods over containers; those that changed and that somebody was told of."""
+        return self._changed(entries, self._in_pod)
+
+    def _changed(self, entries: Iterable[_Entry], change: Callable[[_Entry, Container], Container]) -> list[Container]:
         changed = []
         for entry in entries:
-            before, entry.container = entry.container, self._in_pod(entry, entry.container)
+            before, entry.container = entry.container, change(entry, entry.container)
             if entry.is_told and entry.container != before:
                 changed.append(entry.container)
         return changed
+
+    def _with_sockets(self, _: _Entry, container: Container) -> Container:
+        """The container with the governing sockets that its declared mounts give it."""
+        before = container.sources
+        if isinstance(before, Unknown):
+            return container
+        after = with_sockets(before, self._sockets)
+        return container if after == before else replace(container, sources=after)
 
     def _in_pod(self, entry: _Entry, container: Container) -> Container:
         """The container with what is known of its pod, which its runtime may have named already."""
@@ -399,7 +417,7 @@ class ContainerRegistry:
         )
         if entry.metadata is not None:
             container = apply_metadata(container, entry.metadata)
-        entry.container = self._in_pod(entry, container)
+        entry.container = self._in_pod(entry, self._with_sockets(entry, container))
         self._owners.learn(entry.container)
         if reference.prefixes:
             self._show(entry, reference)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from collectors.bounded import unknown
 from collectors.confinement import is_within
@@ -28,16 +29,17 @@ from collectors.facts import (
     Reached,
     Unknown,
 )
-from collectors.host import Roots, read_host_mounts
+from collectors.host import REMOTE_TYPES, Roots, read_host_mounts
 from collectors.host_places import PLACES
 from collectors.hosttree import entries_below, locate_below, open_below
 
 MAX_SOURCES = 1024
 MAX_EXPANDED = 64
 
+MAX_SOCKETS = 16  # told of one source
+
 _LOOK_AGAIN_NS = 1_000_000_000
 _BIND = frozenset({"bind", "rbind"})
-_REMOTE_TYPES = (b"nfs", b"cifs", b"smb", b"fuse", b"ceph", b"9p", b"afs", b"lustre", b"gpfs", b"glusterfs")
 _NOT_TOUCHED = Unknown("not_read: a network or FUSE file system")
 _KINDS = (
     (stat.S_ISDIR, FileKind.DIRECTORY),
@@ -46,6 +48,18 @@ _KINDS = (
     (stat.S_ISBLK, FileKind.BLOCK_DEVICE),
     (stat.S_ISCHR, FileKind.CHARACTER_DEVICE),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class GoverningFile:
+    """A socket's file of the host on which somebody who governs listens; ``chain`` as in ``hosttree.Located``.
+
+    ``place`` is its entry of ``host_places`` where it has one, else its path.
+    """
+
+    place: str
+    chain: tuple[FileId, ...]
+    server: str
 
 
 class SourceFinder:
@@ -136,7 +150,26 @@ class SourceFinder:
             key=lambda each: len(each.point),
             default=None,
         )
-        return point is not None and point.fs_type.startswith(_REMOTE_TYPES)
+        return point is not None and point.fs_type.startswith(REMOTE_TYPES)
+
+
+def with_sockets(sources: tuple[MountSource, ...], sockets: Iterable[GoverningFile]) -> tuple[MountSource, ...]:
+    """The sources with the governing sockets that come with each, in the place of those that were told before. Pure."""
+    by_file: dict[FileId, list[Reached]] = {}
+    for socket in sockets:
+        for file in socket.chain:
+            reach = Reach.IS if file == socket.chain[-1] else Reach.ABOVE
+            by_file.setdefault(file, []).append(Reached(socket.place, reach, socket.server))
+    return tuple(_with_reached(each, by_file) for each in sources)
+
+
+def _with_reached(source: MountSource, by_file: dict[FileId, list[Reached]]) -> MountSource:
+    listening = by_file.get(source.file, []) if isinstance(source.file, FileId) else []
+    known = [each for each in source.reached if not each.server]
+    named = {each.place for each in known}
+    new = sorted((each for each in listening if each.place not in named), key=lambda each: (each.place, each.server))
+    reached = (*known, *new[:MAX_SOCKETS])
+    return source if reached == source.reached else replace(source, reached=reached)
 
 
 def is_bind(mount: DeclaredMount) -> bool:

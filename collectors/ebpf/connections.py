@@ -14,34 +14,39 @@ import struct
 from collections.abc import Callable
 
 from collectors.births import Tracked
-from collectors.bounded import read_bounded
 from collectors.ebpf.acts import ActRecord
 from collectors.ebpf.libbpf import BpfMap
 from collectors.ebpf.records import CAUSE_CONNECTION
-from collectors.errors import CollectorError
+from collectors.endpoints import METADATA, NODE_PORTS, read_local_addresses
 from collectors.events import Event, TcpConnected, UnixConnected
-from collectors.facts import Connection, Executable, HostBaseline, Process, Unknown
+from collectors.facts import Connection, HostBaseline
+from collectors.governors import Governors
 from collectors.host import Roots
 from collectors.observer import Observer
-from collectors.programs import find_all_trusted
-from collectors.sockets import GOVERNORS, METADATA, NODE_PORTS, parse_local_addresses
 
 ADDRESSES_NS = 30_000_000_000
 _ENDPOINT = struct.Struct("<16sII")
 _HALVES = struct.Struct("<QQ")
 _PRESENT = b"\1\0\0\0"
-_MAX_ROUTES_BYTES = 8 << 20
 
 
 class Connections:
     """See the module's docstring."""
 
-    def __init__(self, observer: Observer, host: HostBaseline, roots: Roots, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        host: HostBaseline,
+        roots: Roots,
+        emit: Callable[[Event], None],
+        *,
+        governors: Governors,
+    ) -> None:
         self._observer = observer
         self._host = host
         self._proc = roots.proc
         self._emit = emit
-        self._governors = find_all_trusted(roots.host, GOVERNORS) | host.runtime_binaries
+        self._governors = governors
         self._addresses: frozenset[str] = frozenset()
         self._read_at_ns = -ADDRESSES_NS
 
@@ -61,19 +66,18 @@ class Connections:
 
     def _tell_unix(self, record: ActRecord, tracked: Tracked, at_ns: int) -> None:
         server = self._observer.tracked(record.act.target_pid)
-        program = self._governor(server.told) if server is not None and server.told is not None else None
-        if server is None or program is None or tracked.container_id is None:
+        if server is None or server.told is None or server.container_id is not None or tracked.container_id is None:
+            return
+        governor = self._governors.of(server.told)
+        if governor is None:
             return
         name = record.act.path
         path = b"@" + name[1:] if name.startswith(b"\0") else name.rstrip(b"\0")
-        self._emit(UnixConnected(at_ns, tracked.container_id, tracked.key, record.act.inode, path, server.key, program))
-
-    def _governor(self, process: Process) -> bytes | None:
-        """The program of a process that governs containers or the host."""
-        executable = process.executable
-        if not isinstance(executable, Executable) or isinstance(executable.place, Unknown):
-            return None
-        return executable.path if executable.place.file in self._governors else None
+        self._emit(
+            UnixConnected(
+                at_ns, tracked.container_id, tracked.key, record.act.inode, path, server.key, governor.program
+            )
+        )
 
     def _tell_tcp(self, record: ActRecord, tracked: Tracked, at_ns: int) -> None:
         address, port = remote_of(record.act.arguments)
@@ -89,11 +93,7 @@ class Connections:
         """The node's own addresses, read anew now and then; none where its routes can't be read."""
         if at_ns - self._read_at_ns >= ADDRESSES_NS:
             self._read_at_ns = at_ns
-            try:
-                data = read_bounded(f"{self._proc}/1/net/fib_trie", _MAX_ROUTES_BYTES, source="proc/net/fib_trie")
-            except CollectorError:
-                data = b""
-            self._addresses = parse_local_addresses(data)
+            self._addresses = read_local_addresses(self._proc)
         return self._addresses
 
 

@@ -61,6 +61,24 @@ def read_descriptors(dir_fd: int, limit: int, nsfs_device: int | Unknown) -> tup
     return tuple(each for each in found if each is not None)
 
 
+def read_socket_inodes(proc: str, pid: int, limit: int) -> frozenset[int]:
+    """The sockets among a process' first ``limit`` descriptors; none when it is gone or refuses."""
+    directory = f"{proc}/{pid}/fd"
+    found: set[int] = set()
+    try:
+        names = os.listdir(directory)[:limit]
+    except OSError:
+        return frozenset()
+    for name in names:
+        try:
+            target = os.readlink(f"{directory}/{name}")
+        except OSError:
+            continue
+        if target.startswith("socket:[") and target[8:-1].isdigit():
+            found.add(int(target[8:-1]))
+    return frozenset(found)
+
+
 def _list(fd: int, limit: int) -> list[bytes]:
     """The names of the entries, in the kernel's order: by number."""
     names: list[bytes] = []

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from collectors.containers.sources import GoverningFile
 from collectors.errors import CollectorError
 from collectors.facts import FileId, Place, Process
-from collectors.governing import GoverningSocket, Listener, read_governing
+from collectors.governing import GoverningSocket, Listener, find_files, read_governing, takes_orders
+from collectors.governors import Governor, Governors, Scope
 from collectors.host import Roots
+from collectors.proc.unix import parse_unix
 from tests.support import build
 from tests.support.proctree import Link, build_tree
 
@@ -59,7 +62,8 @@ class Node:
             build_tree(Path(self.roots.proc) / pid, {"net": dict(net), "fd": dict(links)})
 
     def read(self, *processes: Process) -> tuple[GoverningSocket, ...]:
-        return read_governing(self.roots, build.host_baseline(), processes or (DOCKERD, OTHER))
+        host = build.host_baseline()
+        return read_governing(self.roots, host, Governors(self.roots, host), processes or (DOCKERD, OTHER))
 
 
 @pytest.fixture
@@ -124,3 +128,50 @@ def test_who_governs_nothing_is_left_out(node: Node, rows: bytes) -> None:
 def test_says_so_where_the_hosts_net_namespace_cannot_be_seen(node: Node) -> None:
     with pytest.raises(CollectorError, match="no process of the host's net namespace"):
         node.read(build.process())
+
+
+def governor(name: str = "dockerd", scope: Scope = Scope.NODE) -> Governor:
+    return Governor(name, b"/srv/engine", scope)
+
+
+@pytest.mark.parametrize(
+    ("who", "name", "owner", "takes"),
+    [
+        pytest.param(governor(), b"/srv/x.sock", 1000, True, id="a-runtime-of-a-user"),
+        pytest.param(governor("kubelet"), b"/var/lib/kubelet/plugins/x.sock", 0, True, id="a-kubelet"),
+        pytest.param(
+            governor("kubelet"),
+            b"/var/lib/kubelet/pod-resources/kubelet.sock",
+            0,
+            False,
+            id="a-kubelet-that-only-tells",
+        ),
+        pytest.param(governor("systemd", Scope.OTHERS), b"/run/systemd/journal/dev-log", 0, False, id="for-others"),
+        pytest.param(governor("dbus-daemon", Scope.BUS), b"/run/bus", 0, True, id="the-system's-bus"),
+        pytest.param(governor("dbus-daemon", Scope.BUS), b"/run/user/1000/bus", 1000, False, id="a-session's-bus"),
+    ],
+)
+def test_takes_orders(who: Governor, name: bytes, owner: int, *, takes: bool) -> None:
+    assert takes_orders(who, name, owner) is takes
+
+
+def test_finds_the_files_that_who_governs_listens_on(node: Node) -> None:
+    mine, known, log = (node.bind(each) for each in ("srv/mine.sock", "run/docker.sock", "run/log"))
+    rows = listening(50, b"/srv/mine.sock") + listening(51, b"/run/docker.sock") + listening(52, b"/run/log")
+    node.show(rows, by_700=(50, 51), by_701=(52,))
+    found = find_files(node.roots, parse_unix(UNIX + rows), {DOCKERD.key: governor()})
+    assert [(each.place, each.server) for each in found] == [
+        ("/run/docker.sock", "dockerd"),
+        ("/srv/mine.sock", "dockerd"),
+    ]
+    assert [each.chain[-1].inode for each in found] == [known.st_ino, mine.st_ino]
+    assert found[1] == GoverningFile("/srv/mine.sock", found[1].chain, "dockerd")
+    assert found[1].chain[-2].inode == (node.host / "srv").stat().st_ino
+    assert log.st_ino not in {each.chain[-1].inode for each in found}
+
+
+@pytest.mark.parametrize("name", [b"@abstract", b"relative.sock", b"/srv/gone.sock"])
+def test_finds_no_file_where_there_is_none(node: Node, name: bytes) -> None:
+    rows = listening(50, name)
+    node.show(rows, by_700=(50,))
+    assert find_files(node.roots, parse_unix(UNIX + rows), {DOCKERD.key: governor()}) == ()

@@ -8,9 +8,10 @@ import pytest
 from collectors.errors import Gone
 from collectors.events import Event, RawSocketHeld, TcpConnected, UnixConnected
 from collectors.facts import Connection, DeclaredMount, FileId, Place, Process
+from collectors.governors import Governors
 from collectors.host import Roots
 from collectors.sockdiag import UnixPeer
-from collectors.sockets import EVERY, TCP_READS_AT_A_LOOK, SocketWatch, parse_local_addresses
+from collectors.sockets import EVERY, TCP_READS_AT_A_LOOK, SocketWatch
 from tests.support import build
 from tests.support.proctree import Link, build_tree
 
@@ -73,6 +74,7 @@ class Node:
             build.host_baseline(),
             self.observer,  # type: ignore[arg-type]
             self.events.append,
+            governors=Governors(Roots(str(self.proc), str(root / "sys"), str(root / "host")), build.host_baseline()),
             clock_ns=lambda: build.NOW_NS,
             read_peers=lambda: self.peers,
         )
@@ -219,7 +221,3 @@ def test_a_namespace_that_nobody_shows_any_more_is_counted(node: Node) -> None:
     node.observer.processes = [(CONTAINER, build.first_process(3))]
     assert node.look() == []
     assert node.watch.counts["unread_namespaces"] == 1
-
-
-def test_addresses_of_the_node_are_those_that_it_is_reached_at() -> None:
-    assert parse_local_addresses(ROUTES) == {"10.0.0.5"}

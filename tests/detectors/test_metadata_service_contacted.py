@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from collectors.endpoints import METADATA
 from collectors.events import TcpConnected
 from collectors.facts import Connection
-from collectors.sockets import METADATA
 from detectors.base import Blind, Finding
 from detectors.metadata_service_contacted import DETECTOR, SERVICES
 from tests.support import build

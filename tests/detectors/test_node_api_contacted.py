@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from collectors.endpoints import NODE_PORTS
 from collectors.events import TcpConnected
 from collectors.facts import Connection
-from collectors.sockets import NODE_PORTS
 from detectors.base import Blind, Confidence, Finding, Severity
 from detectors.node_api_contacted import DETECTOR, SERVICES
 from tests.support import build

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from collectors.events import ContainerSeen
-from collectors.facts import FileKind, MountSource, Reach, Unknown
+from collectors.facts import FileKind, MountSource, Reach, Reached, Unknown
 from detectors.base import Blind, Confidence, Finding
-from detectors.runtime_socket_mounted import DETECTOR, OPENS
+from detectors.runtime_socket_mounted import DETECTOR, OPENS, OPENS_BY_SERVER
 from tests.support import build
 from tests.support.view import FakeView, run
 
@@ -40,6 +42,24 @@ def test_fires_when_a_directory_above_is_mounted_and_names_each_socket_once() ->
     assert isinstance(finding, Finding)
     assert finding.evidence[0] == ("sockets", (DOCKER, "/run/dbus/system_bus_socket"))
     assert finding.evidence[1] == ("mounts", ("/run at /a", "/run/docker.sock at /b"))
+
+
+@pytest.mark.parametrize(("server", "opens"), [("dockerd", OPENS[DOCKER]), ("kubelet", OPENS_BY_SERVER["kubelet"])])
+def test_fires_when_who_listens_governs_whatever_the_socket_is_called(server: str, opens: str) -> None:
+    reached = (Reached("/srv/x.sock", Reach.IS, server), Reached("/srv/db.sock", Reach.IS))
+    (finding,) = find(replace(build.source("/s", "/srv/x.sock", kind=FileKind.SOCKET), reached=reached))
+    assert isinstance(finding, Finding)
+    assert dict(finding.evidence) == {
+        "sockets": ("/srv/x.sock",),
+        "mounts": ("/srv/x.sock at /s",),
+        "opens": (opens,),
+        "servers": (server,),
+    }
+
+
+def test_silent_when_the_mount_lies_below_a_directory_with_such_a_socket() -> None:
+    source = replace(build.source("/s", "/srv/x"), reached=(Reached("/srv/x.sock", Reach.BELOW, "dockerd"),))
+    assert find(source) == []
 
 
 def test_fires_when_only_the_path_is_known_but_is_not_certain() -> None:

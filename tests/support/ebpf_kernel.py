@@ -37,7 +37,13 @@ class Kernel:
         call_watch.fill(maps, watched, {} if only else act_calls_by_number())
         self.ring = RingBuffer(maps["ring"], self.records.append)
         collectors = assemble(Config(), lambda _: None, watch_mounts=False)
-        sockets = Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None)
+        sockets = Connections(
+            collectors.observer,
+            collectors.host,
+            collectors.roots,
+            lambda _: None,
+            governors=collectors.governors,
+        )
         sockets.fill(self.programs.map("endpoints"))
         if only:
             self.programs.attach("on_any_call")

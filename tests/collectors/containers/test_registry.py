@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.containers.registry import ContainerRegistry
+from collectors.containers.sources import GoverningFile
 from collectors.facts import (
     CgroupMembership,
     Container,
@@ -130,6 +131,30 @@ def test_finds_the_sources_of_bind_mounts_on_the_host(node: Node) -> None:
     reached = (Reached("/etc", Reach.IS),)
     assert container.sources == (MountSource("/e", "/etc", True, file, FileKind.DIRECTORY, reached),)  # noqa: FBT003
     assert container.has_linked_dev is False
+
+
+def test_learns_which_governing_sockets_come_with_a_mount(node: Node) -> None:
+    node.bundle(f"{DOCKER}/{A}", 100)
+    node.bundle(f"{DOCKER}/{B}", 200)
+    node.path("srv").mkdir()
+    mounts = [{"destination": "/s", "source": "/srv", "type": "bind", "options": ["rbind"]}]
+    node.write(f"{DOCKER}/{A}/config.json", {**config(), "mounts": mounts})
+    registry = node.registry()
+    for container_id, pid in ((A, 100), (B, 200)):
+        noticed(registry.notice(lines(f"/docker/{container_id}"), pid))
+    status = node.path("srv").stat()
+    chain = (FileId(status.st_dev, status.st_ino), FileId(status.st_dev, 1))
+    listening = (GoverningFile("/srv/x.sock", chain, "dockerd"),)
+    (changed,) = registry.learn_sockets(listening)
+    assert changed.id == A
+    assert isinstance(changed.sources, tuple)
+    assert changed.sources[0].reached == (Reached("/srv/x.sock", Reach.ABOVE, "dockerd"),)
+    assert registry.learn_sockets(listening) == []
+    node.bundle(f"{DOCKER}/{'c3' * 32}", 300)
+    node.write(f"{DOCKER}/{'c3' * 32}/config.json", {**config(), "mounts": mounts})
+    later = noticed(registry.notice(lines(f"/docker/{'c3' * 32}"), 300))
+    assert later.sources == changed.sources
+    assert [each.id for each in registry.learn_sockets(())] == [A, "c3" * 32]
 
 
 def test_knows_no_sources_without_a_bundle(node: Node) -> None:

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from collectors.containers.sources import MAX_SOURCES, SourceFinder, is_bind, reached_by_path
+from collectors.containers.sources import (
+    MAX_SOCKETS,
+    MAX_SOURCES,
+    GoverningFile,
+    SourceFinder,
+    is_bind,
+    reached_by_path,
+    with_sockets,
+)
 from collectors.facts import DeclaredMount, FileId, FileKind, MountSource, Reach, Reached, Unknown
 from collectors.host import Roots
 from tests.support import build
@@ -180,3 +188,37 @@ def facts(finder: SourceFinder, **declared: Any) -> object:
 
 def test_does_not_look_into_a_root_on_a_network_file_system(host: Host) -> None:
     assert facts(host.finder, root_path="/data/rootfs") == Unknown("not_read: a network or FUSE file system")
+
+
+ROOT, SRV, SOCKET = (FileId(build.HOST_DEVICE, each) for each in (2, 30, 31))
+GOVERNING = GoverningFile("/srv/x.sock", (ROOT, SRV, SOCKET), "dockerd")
+
+
+@pytest.mark.parametrize(
+    ("file", "reached"),
+    [
+        pytest.param(SOCKET, (Reached("/srv/x.sock", Reach.IS, "dockerd"),), id="the-socket"),
+        pytest.param(SRV, (Reached("/srv/x.sock", Reach.ABOVE, "dockerd"),), id="a-directory-above"),
+        pytest.param(FileId(build.HOST_DEVICE, 32), (), id="a-neighbour"),
+        pytest.param(Unknown("gone: host file"), (), id="not-known"),
+    ],
+)
+def test_adds_the_sockets_that_come_with_a_source(file: FileId | Unknown, reached: tuple[Reached, ...]) -> None:
+    source = build.source("/s", "/srv", file=file)
+    (found,) = with_sockets((source,), (GOVERNING,))
+    assert found.reached == reached
+    assert with_sockets((found,), ()) == (source,)
+
+
+def test_names_a_socket_once_that_is_in_the_list_too() -> None:
+    source = build.source("/s", "/run/docker.sock", ("/run/docker.sock", Reach.IS), file=SOCKET)
+    assert with_sockets((source,), (GoverningFile("/run/docker.sock", (ROOT, SOCKET), "dockerd"),)) == (source,)
+
+
+def test_bounds_how_many_sockets_of_a_directory_are_told() -> None:
+    many = [
+        GoverningFile(f"/srv/{index:03}", (SRV, FileId(build.HOST_DEVICE, 100 + index)), "dockerd")
+        for index in range(MAX_SOCKETS + 5)
+    ]
+    (found,) = with_sockets((build.source("/s", "/srv", file=SRV),), many)
+    assert [each.place for each in found.reached] == [f"/srv/{index:03}" for index in range(MAX_SOCKETS)]

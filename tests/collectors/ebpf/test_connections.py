@@ -9,6 +9,7 @@ from collectors.ebpf.connections import Connections, remote_of
 from collectors.ebpf.records import CAUSE_CONNECTION
 from collectors.events import Event, TcpConnected, UnixConnected
 from collectors.facts import Executable, FileId, Place
+from collectors.governors import Governors
 from collectors.host import Roots
 from collectors.observer import Observer
 from tests.collectors.ebpf.test_acts import NUMBERS, act_bytes
@@ -41,7 +42,9 @@ def taken(record: ActRecord, known: Tracked | None = None, **host: object) -> li
     events: list[Event] = []
     baseline = build.host_baseline(runtime_binaries=frozenset({DOCKERD}), **host)
     roots = Roots(proc="/none", sys="/none", host="/none")
-    Connections(cast("Observer", Known(known)), baseline, roots, events.append).take(record, CONTAINER, build.NOW_NS)
+    observer, governors = cast("Observer", Known(known)), Governors(roots, baseline)
+    connections = Connections(observer, baseline, roots, events.append, governors=governors)
+    connections.take(record, CONTAINER, build.NOW_NS)
     return events
 
 
@@ -71,6 +74,7 @@ def test_names_an_abstract_socket_as_the_other_tiers_do() -> None:
 def test_is_silent_about_anybody_else() -> None:
     assert taken(connection(), server(FileId(1, 1))) == []
     assert taken(connection()) == []
+    assert taken(connection(), replace(server(), container_id=build.container_id(2))) == []
 
 
 def test_tells_a_connection_to_a_watched_address() -> None:

@@ -29,7 +29,9 @@ def source(object_path: Path) -> EbpfSource:
         request_sweep=lambda: None,
         watching=Watching(
             ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(collectors.observer, collectors.host, collectors.roots, events.append),
+            Connections(
+                collectors.observer, collectors.host, collectors.roots, events.append, governors=collectors.governors
+            ),
         ),
         object_path=object_path,
     )

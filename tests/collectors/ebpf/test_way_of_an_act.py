@@ -48,7 +48,7 @@ class Way:
             Pattern("/runc", WatchKind.RUNTIME, Watch.WRITE),
         )
         made = self._collectors
-        connections = Connections(made.observer, made.host, made.roots, self.events.append)
+        connections = Connections(made.observer, made.host, made.roots, self.events.append, governors=made.governors)
         self.source = EbpfSource(
             made.observer,
             self.events.append,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collectors.errors import Gone, Malformed, TooLarge
 from collectors.facts import NOT_READ, Descriptor, DescriptorKind, FileId
-from collectors.proc.fd import classify_descriptor, parse_descriptor_number, read_descriptors
+from collectors.proc.fd import classify_descriptor, parse_descriptor_number, read_descriptors, read_socket_inodes
 from tests.support.proctree import Link, build_tree
 
 NSFS = os.stat("/proc/self/ns/mnt").st_dev
@@ -112,3 +112,11 @@ def test_refuses_a_process_that_ended(tmp_path: Path) -> None:
             read_descriptors(directory, 10, NSFS)
     finally:
         os.close(directory)
+
+
+def test_reads_the_sockets_among_the_first_descriptors(tmp_path: Path) -> None:
+    links = {"0": "/dev/null", "1": "socket:[50]", "2": "socket:[51]", "3": "anon_inode:[eventfd]", "4": "socket:[x]"}
+    proc = build_tree(tmp_path, {"7": {"fd": {name: Link(text) for name, text in links.items()}}})
+    assert read_socket_inodes(proc, 7, 10) == {50, 51}
+    assert len(read_socket_inodes(proc, 7, 1)) <= 1
+    assert read_socket_inodes(proc, 8, 10) == frozenset()

@@ -37,14 +37,14 @@ ACTS: tuple[Act, ...] = (
     *takeovers.ACTS,
 )
 
-_NO_BUG = "only a kernel bug does it: no system call gives a process more, see tests/support/acts/privileges.py"
+_NO_BUG = "only a kernel bug does it, see tests/support/acts/privileges.py: tests/scenarios replays it"
 WITHOUT_ACT: dict[str, str] = {
     "HW-107": _NO_BUG,
     "HW-108": _NO_BUG,
     "HW-109": _NO_BUG,
     "HW-351": "tests/live/test_agent_itself.py: the node is as it is",
-    "HW-901": "a source of the agent fails by a fault of kernel or agent only: tests/detectors/test_sensor_lost.py",
-    "HW-902": "losing events wants a flood that would starve the other programs of the machine: on made events",
+    "HW-901": "a source of the agent fails by a fault of kernel or agent only: tests/scenarios replays it",
+    "HW-902": "losing events wants a flood that would starve the machine's other programs: tests/scenarios replays it",
     "HW-903": "tests/live/test_agent_itself.py",
     "HW-904": "tests/live/test_agent_itself.py",
     "HW-905": "tests/live/test_agent_itself.py",

@@ -101,7 +101,7 @@ def hold_kernel_memory(stage: Stage) -> Iterator[Outcome]:
 
 
 def _needs_to_open(path: str) -> None:
-    """The machine itself may be a container of somebody, and have less than it seems."""
+    """The machine itself may be a container of somebody, and lack it: then `tests/scenarios` has a capture."""
     try:
         os.close(os.open(path, os.O_RDONLY))
     except OSError as error:

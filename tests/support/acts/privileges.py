@@ -2,7 +2,7 @@
 
 What a kernel exploit leaves behind (HW-107, HW-108, HW-109) cannot be made without a kernel bug: no system call gives a
 process a capability beyond its bounding set, takes a seccomp filter off or clears no_new_privs, neither from inside nor
-for a debugger from outside. Those three are tested on made and captured facts, not here.
+for a debugger from outside. Those three are tested on captures, in `tests/scenarios`, not here.
 """
 
 import subprocess

@@ -1,6 +1,9 @@
 """Connections that lead out: to who governs containers, to the node's and the cloud's services, and raw ones."""
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.support.stage import (
     Expected,
     Outcome,
     Stage,
+    host_directory,
     needs_program,
     run_on_host,
     unique_name,
@@ -44,6 +48,69 @@ def use_given_engine_socket(stage: Stage) -> Iterator[Outcome]:
     with stage.container("-v", f"{stage.engine.socket}:/engine.sock") as container:
         pid = stage.sleep_inside(container, f"{TOOLS}/hold", "unix", "/engine.sock")
         yield Outcome(container.id, (pid,), text=str(stage.engine.socket))
+
+
+@contextmanager
+def _disguised_engine(stage: Stage, directory: Path) -> Iterator[Path]:
+    """A second engine under another name, which listens where no list looks; its socket."""
+    program, socket = directory / "plain", directory / "plain.sock"
+    shutil.copy(needs_program("dockerd"), program)
+    options = [*("--containerd", _containerd(stage)), *("--containerd-namespace", unique_name()), *("--group", "root")]
+    options += ["--containerd-plugins-namespace", unique_name(), "--data-root", str(directory / "data")]
+    options += ["--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"), "--bridge", "none"]
+    options += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+    with host_process(str(program), "-H", f"unix://{socket}", "--storage-driver", "vfs", *options) as daemon:
+        try:
+            wait_until(socket.is_socket, "the disguised engine", timeout_seconds=30)
+            yield socket
+        finally:
+            daemon.terminate()
+            daemon.wait(timeout=30)
+            for each in (directory / "exec/netns", directory / "exec"):
+                subprocess.run(("umount", "-l", str(each)), check=False, capture_output=True, timeout=30)
+
+
+def _containerd(stage: Stage) -> str:
+    """The socket of the engine's own containerd."""
+    socket = stage.engine.exec_root / "containerd/containerd.sock"
+    if not socket.is_socket():
+        raise CannotHereError("the engine's containerd has its socket at another place")
+    return str(socket)
+
+
+@contextmanager
+def use_disguised_engine(stage: Stage) -> Iterator[Outcome]:
+    """A connection to an engine that no name gives away, neither its program's nor its socket's."""
+    with host_directory() as directory, _disguised_engine(stage, directory) as socket:
+        stage.let_it_be_seen()
+        with stage.container("-v", f"{socket}:/run/plain.sock") as container:
+            pid = stage.sleep_inside(container, f"{TOOLS}/hold", "unix", "/run/plain.sock")
+            yield Outcome(container.id, (pid,), text=str(socket))
+
+
+@contextmanager
+def mount_directory_of_later_engine(stage: Stage) -> Iterator[Outcome]:
+    """A directory that is empty when the container starts, and in which an engine listens later."""
+    with host_directory() as directory, stage.container("-v", f"{directory}:/given") as container:
+        stage.let_it_be_seen()
+        with _disguised_engine(stage, directory) as socket:
+            require(stage.shell(container, "ls /given/*.sock") != "", "it has not got the socket")
+            yield Outcome(container.id, text=str(socket))
+
+
+@contextmanager
+def use_log_socket(stage: Stage) -> Iterator[Outcome]:
+    """A connection to a daemon of the host that governs nothing, by a socket like /dev/log: a control."""
+    seconds = unique_seconds(120)
+    with host_directory() as directory:
+        script = (
+            "import socket,sys,time; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); time.sleep(%s)"
+        )
+        with host_process(sys.executable, "-c", script % seconds, f"{directory}/log"):
+            wait_until((directory / "log").is_socket, "the log's socket")
+            with stage.container("-v", f"{directory}/log:/dev/log") as container:
+                pid = stage.sleep_inside(container, f"{TOOLS}/hold", "unix", "/dev/log")
+                yield Outcome(container.id, (pid,))
 
 
 @contextmanager
@@ -118,7 +185,10 @@ ACTS = (
         use_given_runtime_socket,
         (Expected("HW-304", MEDIUM), Expected("HW-210", LOW), Expected("HW-001", MEDIUM)),
     ),
-    Act("use_given_engine_socket", use_given_engine_socket, (Expected("HW-210", LOW),)),
+    Act("use_given_engine_socket", use_given_engine_socket, (Expected("HW-304", MEDIUM), Expected("HW-210", LOW))),
+    Act("use_disguised_engine", use_disguised_engine, (Expected("HW-304", MEDIUM), Expected("HW-210", LOW))),
+    Act("mount_directory_of_later_engine", mount_directory_of_later_engine, (Expected("HW-304", MEDIUM),)),
+    Act("use_log_socket", use_log_socket, ()),
     Act("use_engine_socket_through_proc", use_engine_socket_through_proc, (Expected("HW-210", HIGH),)),
     Act("contact_docker_port", _contact(NODE_ADDRESS, DOCKER_PORT), (Expected("HW-211", HIGH),)),
     Act("contact_metadata_service", _contact(METADATA, METADATA_PORT), (Expected("HW-212", MEDIUM),)),
