@@ -19,7 +19,6 @@ import structlog
 
 from agent import __version__
 from agent.assembly import Collectors, assemble, new_state, operators_rules, tell_containers
-from agent.capture.tap import Taps
 from agent.config import load_config
 from agent.config_schema import Config
 from agent.control.running import Control
@@ -48,10 +47,7 @@ EXIT_SINK_LOST = 1
 
 
 class Agent:
-    """One run of the agent. ``config_path`` is what SIGHUP reads again; ``None`` for the embedded defaults.
-
-    ``taps`` copy what it applies into captures; there is none unless somebody adds it.
-    """
+    """One run of the agent. ``config_path`` is what SIGHUP reads again; ``None`` for the embedded defaults."""
 
     def __init__(self, config: Config, config_path: str | None) -> None:
         self._config = config
@@ -59,7 +55,6 @@ class Agent:
         self._log = structlog.get_logger("agent")
         self._inbox = Inbox(config.limits.queue_events, time.time_ns, self._lost)
         self._sources: Sources | None = None
-        self.taps = Taps()
         self._stopping = False
         self._reloading = False
         self._is_ready = False
@@ -100,13 +95,12 @@ class Agent:
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
-        control = Control(state, pipeline.incidents)
+        control = Control(self._config, state, pipeline)
         control.open(
-            self._config,
             self._config_path,
             telemetry,
             way_out.history,
-            node=host.name,
+            host=host,
             reason=choice.reason,
             detectors=len(pipeline.counts),
             watch_over=self._sources.watch_over,
@@ -157,7 +151,6 @@ class Agent:
                     way_out.take(alert)
                     telemetry.raised(alert)
                 control.after(event, seen)
-            self.taps.note(event)
             if isinstance(event, SweepDone):
                 way_out.swept(event.at_ns)
             way_out.turned(is_idle=len(self._inbox) == 0)

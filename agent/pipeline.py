@@ -83,6 +83,15 @@ class Pipeline:
         if isinstance(event, SweepDone):
             yield from self._tell(self.incidents.expire(event.at_ns), event)
 
+    @property
+    def upcoming(self) -> int:
+        """The number of the next alert."""
+        return self._builder.upcoming
+
+    def number_from(self, sequence: int) -> None:
+        """Number alerts from here on anew: a replay has come to what happened."""
+        self._builder.number_from(sequence)
+
     def state_counts(self) -> dict[str, int]:
         """How many of what the state holds."""
         return self._state.counts()

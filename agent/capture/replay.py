@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from agent import __version__
-from agent.assembly import new_state
+from agent.assembly import new_state, operators_rules
 from agent.capture.file import CaptureReader
 from agent.config_schema import Config
 from agent.incidents import INCIDENT
@@ -26,9 +26,12 @@ def replay(capture: CaptureReader, config: Config, wait: Callable[[int], None]) 
 
     Raises ``CaptureError`` where the capture is damaged, when what stands before that was replayed.
     """
+    header = capture.header
     pipeline = pipeline_for(capture, config)
     redactor = Redactor(config.output.redaction) if config.output.redaction.enabled else None
-    for event in capture.events():
+    for number, event in enumerate(capture.events()):
+        if number == header.beginning:  # what was the case is told under other numbers than what happened then
+            pipeline.number_from(header.first_sequence)
         wait(event.at_ns)
         for alert in pipeline.feed(event):
             yield alert if redactor is None else redactor.alert(alert)
@@ -37,7 +40,7 @@ def replay(capture: CaptureReader, config: Config, wait: Callable[[int], None]) 
 def pipeline_for(capture: CaptureReader, config: Config) -> Pipeline:
     """The core as it was when the capture began: empty, on that node."""
     header = capture.header
-    builder = AlertBuilder(header.facts, __version__, header.first_sequence)
+    builder = AlertBuilder(header.facts, __version__)
     return new_core(config, new_state(config, header.host, header.tier), builder, header.host.boot_id)
 
 
@@ -45,7 +48,8 @@ def new_core(config: Config, state: NodeState, builder: AlertBuilder, boot_id: s
     """A pipeline with all that the configuration enables."""
     pipeline = Pipeline(state, (), Policy(config.exceptions), builder, boot_id, max_findings=config.limits.findings)
     disabled = config.detectors.disabled
-    pipeline.use([each for each in DETECTORS if each.id not in disabled], tells_incidents=INCIDENT.id not in disabled)
+    every = (*DETECTORS, *operators_rules(config, time.thread_time_ns))
+    pipeline.use([each for each in every if each.id not in disabled], tells_incidents=INCIDENT.id not in disabled)
     return pipeline
 
 
