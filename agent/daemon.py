@@ -35,6 +35,7 @@ from agent.sources import SensorChoice, Sources
 from agent.telemetry import Telemetry
 from agent.way_out import WayOut
 from collectors.events import Event, Lost, SweepDone
+from collectors.streamed import Streamed
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
 
@@ -104,6 +105,7 @@ class Agent:
             reason=choice.reason,
             detectors=len(pipeline.counts),
             watch_over=self._sources.watch_over,
+            stream=self._sources.stream,
         )
         self._give_up_rights(choice, collectors)
         way_out.start(builder, control.committed)
@@ -144,6 +146,10 @@ class Agent:
                 return EXIT_SINK_LOST
             event = self._inbox.take(IDLE_SECONDS)
             if event is None:
+                continue
+            if isinstance(event, Streamed):
+                control.streamed(event)
+                way_out.turned(is_idle=len(self._inbox) == 0)
                 continue
             with control.lock:
                 seen = control.before(event)

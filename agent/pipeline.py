@@ -17,7 +17,7 @@ from agent.incidents import IncidentChange, Incidents
 from agent.policy import Policy
 from agent.report import Alert, AlertBuilder
 from agent.state import NodeState
-from collectors.events import AgentTrouble, Event, ProcessEvent, SweepDone, TroubleKind
+from collectors.events import AgentTrouble, AlertsNumbered, Event, ProcessEvent, SweepDone, TroubleKind
 from detectors.base import Blind, Detector, Family, Finding
 
 
@@ -75,6 +75,9 @@ class Pipeline:
 
     def feed(self, event: Event) -> Iterator[Alert]:
         """Take one event in; yields the alerts that it gives rise to, in the detectors' order."""
+        if isinstance(event, AlertsNumbered):
+            self._builder.number_from(event.sequence)
+            return
         self._state.apply(event)
         yield from self._judge(event)
         for again in self._state.take_pending():
@@ -87,10 +90,6 @@ class Pipeline:
     def upcoming(self) -> int:
         """The number of the next alert."""
         return self._builder.upcoming
-
-    def number_from(self, sequence: int) -> None:
-        """Number alerts from here on anew: a replay has come to what happened."""
-        self._builder.number_from(sequence)
 
     def state_counts(self) -> dict[str, int]:
         """How many of what the state holds."""

@@ -130,7 +130,7 @@ class AlertBuilder:
         return self._next
 
     def number_from(self, sequence: int) -> None:
-        """Go on with another number."""
+        """Go on with this number: a replay follows the agent's."""
         self._next = sequence
 
     def next_sequence(self) -> int:

@@ -30,7 +30,7 @@ HOST_BYTES = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event that was applied. ``sequence`` is the number that the first alert after ``before`` got."""
+    """An event that was applied. ``sequence`` was the number of the next alert before it."""
 
     event: Event
     before: Before

@@ -26,12 +26,9 @@ def replay(capture: CaptureReader, config: Config, wait: Callable[[int], None]) 
 
     Raises ``CaptureError`` where the capture is damaged, when what stands before that was replayed.
     """
-    header = capture.header
     pipeline = pipeline_for(capture, config)
     redactor = Redactor(config.output.redaction) if config.output.redaction.enabled else None
-    for number, event in enumerate(capture.events()):
-        if number == header.beginning:  # what was the case is told under other numbers than what happened then
-            pipeline.number_from(header.first_sequence)
+    for event in capture.events():
         wait(event.at_ns)
         for alert in pipeline.feed(event):
             yield alert if redactor is None else redactor.alert(alert)
@@ -40,7 +37,7 @@ def replay(capture: CaptureReader, config: Config, wait: Callable[[int], None]) 
 def pipeline_for(capture: CaptureReader, config: Config) -> Pipeline:
     """The core as it was when the capture began: empty, on that node."""
     header = capture.header
-    builder = AlertBuilder(header.facts, __version__)
+    builder = AlertBuilder(header.facts, __version__, header.first_sequence)
     return new_core(config, new_state(config, header.host, header.tier), builder, header.host.boot_id)
 
 

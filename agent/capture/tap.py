@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from agent.state import NodeState
 from collectors.events import (
+    AlertsNumbered,
     ContainerGone,
     ContainerSeen,
     Event,
@@ -34,14 +35,15 @@ class Tap:
         self, *, ring: Callable[[], None], wanted: Wanted = lambda _: True, max_queued: int = MAX_QUEUED
     ) -> None:
         self.lost = 0
+        self.sequence = 0  # the last that was told
         self._ring = ring
         self._wanted = wanted
         self._max_queued = max_queued
         self._unreported = 0
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
-    def note(self, event: Event) -> None:
-        """The core has applied the event. Called by its thread alone; never blocks."""
+    def note(self, event: Event, sequence: int) -> None:
+        """The core has applied the event; ``sequence`` was the number of the next alert before. Never blocks."""
         if not self._wanted(event):
             return
         waiting = self._queue.qsize()
@@ -52,6 +54,9 @@ class Tap:
         if self._unreported:
             self._queue.put(Lost(event.at_ns, "capture", "queue_full", self._unreported))
             self._unreported = 0
+        if sequence != self.sequence:
+            self.sequence = sequence
+            self._queue.put(AlertsNumbered(event.at_ns, sequence))
         self._queue.put(event)
         if not waiting:
             self._ring()
@@ -78,10 +83,10 @@ class Taps:
         """It hears no more."""
         self._taps = tuple(each for each in self._taps if each is not tap)
 
-    def note(self, event: Event) -> None:
-        """The core has applied the event."""
+    def note(self, event: Event, sequence: int) -> None:
+        """The core has applied the event; ``sequence`` was the number of the next alert before."""
         for tap in self._taps:
-            tap.note(event)
+            tap.note(event, sequence)
 
     def __len__(self) -> int:
         return len(self._taps)

@@ -28,7 +28,7 @@ from agent.control.wanted import parsed
 from agent.pipeline import Pipeline
 from agent.report import HostFacts
 from agent.state import NodeState
-from collectors.events import Event
+from collectors.events import AlertsNumbered, Event
 
 if TYPE_CHECKING:  # msgpack is imported only when somebody captures
     from agent.capture.file import CaptureWriter
@@ -108,7 +108,7 @@ class Recorder:
         number, tap = next(self._numbers), Tap(ring=self._ring, wanted=wanted)
         began_ns = time.time_ns()
         with self._lock:
-            moment, sequence = beginning.now(self._state), self._pipeline.upcoming
+            moment = beginning.now(self._state)
             past = self._history.entries(asked.since_ns) if asked.since_ns is not None else []
             reach_ns = self._history.since_ns
             self._taps.add(tap)
@@ -116,7 +116,7 @@ class Recorder:
         try:
             if past:
                 moment = beginning.undone(moment, ((each.event, each.before) for each in reversed(past)))
-                sequence, began_ns = past[0].sequence, past[0].event.at_ns
+                began_ns = past[0].event.at_ns
             known = tuple(moment.events(began_ns, asked.container))
             yield {
                 "capture": number,
@@ -124,7 +124,7 @@ class Recorder:
                 "version": __version__,
                 "since_ns": None if asked.since_ns is None else max(asked.since_ns, reach_ns or began_ns),
             }
-            yield from self._written(current, known, past, sequence, began_ns, asked.container)
+            yield from self._written(current, known, past, began_ns, asked.container)
         finally:
             self._taps.remove(tap)
             del self._open[number]
@@ -134,7 +134,6 @@ class Recorder:
         current: _Open,
         known: tuple[Event, ...],
         past: list[Entry],
-        sequence: int,
         began_ns: int,
         container: str | None,
     ) -> Iterator[object]:
@@ -146,13 +145,13 @@ class Recorder:
             tier=self._state.tier,
             host=self._state.host,
             facts=self._facts,
-            first_sequence=sequence,
             container=container,
             beginning=len(known),
         )
         stream = io.BytesIO()
         writer = CaptureWriter(stream, header)
-        happened = (each.event for each in past if container is None or each.owner in {None, container})
+        wanted = [each for each in past if container is None or each.owner in {None, container}]
+        happened = _numbered(wanted)
         for count, event in enumerate(itertools.chain(known, happened), start=1):
             writer.add(event)
             if count % SLICE == 0:
@@ -164,6 +163,16 @@ class Recorder:
         writer.lost += current.tap.lost
         writer.finish()
         yield from _taken(stream)
+
+
+def _numbered(entries: list[Entry]) -> Iterator[Event]:
+    """Their events, and before those that alerts had come before the number of the next one."""
+    sequence = 0
+    for each in entries:
+        if each.sequence != sequence:
+            sequence = each.sequence
+            yield AlertsNumbered(each.event.at_ns, sequence)
+        yield each.event
 
 
 def _followed(current: _Open, writer: CaptureWriter, stream: io.BytesIO) -> Iterator[object]:

@@ -27,7 +27,9 @@ from agent.state import NodeState
 from agent.stored_alert import StoredAlert
 from agent.telemetry import Telemetry
 from collectors.events import Event
+from collectors.streamed import Streamed
 
+Stream = Callable[[frozenset[str] | None], None]
 WatchOver = Callable[[str, Callable[[], None], Callable[[], None]], None]
 
 
@@ -68,6 +70,7 @@ class Control:
         reason: str,
         detectors: int,
         watch_over: WatchOver,
+        stream: Stream,
     ) -> None:
         """Have the server run with the other threads of the agent, unless the configuration does without."""
         path, config = self._path, self._config
@@ -78,6 +81,8 @@ class Control:
 
         def ring() -> None:
             server.ring()
+
+        self._watch.on_watchers = stream
 
         desk = Desk(
             Core(self.lock, self._state, self._pipeline.incidents),
@@ -113,7 +118,11 @@ class Control:
         if seen.happening is not None:
             self._watch.after(event, seen.happening)
         self._history.note(event, seen.was, seen.sequence)
-        self._taps.note(event)
+        self._taps.note(event, seen.sequence)
+
+    def streamed(self, event: Streamed) -> None:
+        """Something happened that is for who watches alone."""
+        self._watch.streamed(event)
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
         """Alerts are in the outbox."""

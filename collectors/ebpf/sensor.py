@@ -27,10 +27,11 @@ from collectors.ebpf.acts import ActRecord, decode_act
 from collectors.ebpf.calls import Call, Effect, Meaning, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
 from collectors.ebpf.clock import WallClock
-from collectors.ebpf.counters import COUNTERS, Counters
+from collectors.ebpf.counters import Counters
 from collectors.ebpf.decisions import Decisions
 from collectors.ebpf.deeds import Deeds, Watching
-from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
+from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer
+from collectors.ebpf.losses import Losses
 from collectors.ebpf.numbers import FileNumbers
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
@@ -40,6 +41,8 @@ from collectors.ebpf.records import (
     KIND_CHANGE,
     KIND_EXEC,
     KIND_REFUSED,
+    KIND_STREAM_EXEC,
+    STREAMED,
     CgroupRecord,
     ExitRecord,
     Header,
@@ -54,7 +57,7 @@ from collectors.events import (
     CredentialChange,
     Event,
     Exec,
-    Lost,
+    Exit,
     NamespaceChange,
     ProcessEvent,
     Refused,
@@ -64,6 +67,7 @@ from collectors.events import (
 )
 from collectors.facts import HostBaseline, Process, ProcessKey, Unknown
 from collectors.observer import Observer, Tracked
+from collectors.streamed import Streamed
 from collectors.wakeup import WakeUp
 
 SOURCE = "ebpf"
@@ -116,8 +120,7 @@ class EbpfSource:
         self._is_stopping = False
         self._clock = WallClock()
         self._named_at_ns = 0
-        self._lost_told = 0
-        self._counted = dict.fromkeys(COUNTERS, 0)
+        self._losses = Losses(SOURCE, emit, request_sweep)
 
     # Starting and stopping ------------------------------------------------------------------------------------------
 
@@ -199,17 +202,16 @@ class EbpfSource:
 
     def kernel_counts(self) -> dict[str, int]:
         """What the programs have seen, told and lost since they were loaded, as of the last sweep; from any thread."""
-        return self._counted
+        return self._losses.counts
 
     def tell_losses(self) -> None:
-        """Count; tell of what the ring had no room for since the last time, and have everything looked at again."""
-        cpus = possible_cpus()
-        self._counted = {name: self._maps["counters"].read_sum(index, cpus) for index, name in enumerate(COUNTERS)}
-        lost = self._counted["lost"]
-        if lost > self._lost_told:
-            count, self._lost_told = lost - self._lost_told, lost
-            self._emit(Lost(time.time_ns(), SOURCE, "ring_full", count))
-            self._request_sweep()
+        """Read the kernel's counters, and tell of what was lost since the last time."""
+        self._losses.tell(self._maps["counters"])
+
+    def stream(self, containers: frozenset[str] | None) -> None:
+        """Tell boring execs and exits too, as ``Streamed``: of these containers, or of all (``None``)."""
+        if self._decisions is not None:
+            self._decisions.stream(containers)
 
     @property
     def decisions(self) -> Decisions:
@@ -269,12 +271,25 @@ class EbpfSource:
                     self.names.made(record.cgroup, record.path)
                 case ExitRecord():
                     self._exited(record)
+                case TaskRecord() if record.header.kind in STREAMED:
+                    self._tell_stream(record)
                 case TaskRecord():
                     self._acted(record, self._event(record))
                 case ActRecord():
                     self._deeds.take(record, self._clock.at(record.task.header.boot_ns))
         except CollectorError as error:
             self.counters.failed[error.kind] += 1
+
+    def _tell_stream(self, record: TaskRecord) -> None:
+        header = record.header
+        session = self.decisions.memberships.session(header.session)
+        if session is None:
+            self.counters.strangers += 1
+            return
+        at_ns = self._clock.at(header.boot_ns)
+        process = as_process(record, at_ns, self._naming)
+        event = Exec(at_ns, process) if header.kind == KIND_STREAM_EXEC else Exit(at_ns, process.key)
+        self._emit(Streamed(at_ns, event, session.container_id, process))
 
     def _exited(self, record: ExitRecord) -> None:
         header = record.header

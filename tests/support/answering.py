@@ -62,7 +62,7 @@ class Answering:
                 if before is not None:
                     self.watch.after(event, before)
                 self.history.note(event, was, sequence)
-                self.taps.note(event)
+                self.taps.note(event, sequence)
             self.outbox.append(alerts)
             self.desk.committed(alerts)
 

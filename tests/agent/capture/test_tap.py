@@ -3,7 +3,7 @@ from __future__ import annotations
 from agent.assembly import new_state
 from agent.capture.tap import Tap, Taps, of_container
 from agent.config_schema import Config
-from collectors.events import ContainerGone, ContainerSeen, Event, Exec, Fork, Lost, Seen, SweepDone
+from collectors.events import AlertsNumbered, ContainerGone, ContainerSeen, Event, Exec, Fork, Lost, Seen, SweepDone
 from detectors.base import Tier
 from tests.support import build
 
@@ -20,26 +20,26 @@ def taken(tap: Tap) -> list[Event]:
 def test_copies_every_event_while_it_is_there() -> None:
     rung: list[int] = []
     taps, tap = Taps(), Tap(ring=lambda: rung.append(1))
-    taps.note(EVENTS[0])
+    taps.note(EVENTS[0], 1)
     taps.add(tap)
     for event in EVENTS[1:40]:
-        taps.note(event)
+        taps.note(event, 1)
     taps.remove(tap)
     for event in EVENTS[40:]:
-        taps.note(event)
-    assert (taken(tap), rung) == (EVENTS[1:40], [1])
+        taps.note(event, 1)
+    assert (taken(tap), rung) == ([AlertsNumbered(EVENTS[1].at_ns, 1), *EVENTS[1:40]], [1])
     taps.add(tap)
-    taps.note(EVENTS[0])
+    taps.note(EVENTS[0], 1)
     assert (taken(tap), rung) == ([EVENTS[0]], [1, 1])
 
 
 def test_what_it_has_no_room_for_is_lost_where_it_happened() -> None:
     tap = Tap(ring=lambda: None, max_queued=10)
     for event in EVENTS[:30]:
-        tap.note(event)
-    assert (tap.lost, taken(tap)) == (20, EVENTS[:10])
-    tap.note(EVENTS[30])
-    assert taken(tap) == [Lost(EVENTS[30].at_ns, "capture", "queue_full", 20), EVENTS[30]]
+        tap.note(event, 1)
+    assert (tap.lost, taken(tap)) == (21, [AlertsNumbered(EVENTS[0].at_ns, 1), *EVENTS[:9]])
+    tap.note(EVENTS[30], 1)
+    assert taken(tap) == [Lost(EVENTS[30].at_ns, "capture", "queue_full", 21), EVENTS[30]]
 
 
 def test_leaves_out_what_is_of_other_containers() -> None:
@@ -60,3 +60,11 @@ def test_leaves_out_what_is_of_other_containers() -> None:
         state.apply(event)
     wanted = of_container(state, build.container_id())
     assert [event for event in seen if wanted(event)] == [seen[0], seen[2], seen[3], seen[5], seen[7]]
+
+
+def test_a_number_stands_before_the_event_that_came_after_alerts() -> None:
+    tap = Tap(ring=lambda: None)
+    for event, sequence in zip(EVENTS[:4], (7, 7, 9, 9), strict=True):
+        tap.note(event, sequence)
+    first, third = EVENTS[0].at_ns, EVENTS[2].at_ns
+    assert taken(tap) == [AlertsNumbered(first, 7), *EVENTS[:2], AlertsNumbered(third, 9), *EVENTS[2:4]]
