@@ -41,7 +41,6 @@ from collectors.ebpf.records import (
     KIND_CHANGE,
     KIND_EXEC,
     KIND_REFUSED,
-    KIND_STREAM_EXEC,
     STREAMED,
     CgroupRecord,
     ExitRecord,
@@ -51,13 +50,13 @@ from collectors.ebpf.records import (
     decode_cgroup_rows,
     decode_header,
 )
+from collectors.ebpf.streaming import streamed
 from collectors.errors import CollectorError, Malformed, Unsupported
 from collectors.events import (
     AgentTrouble,
     CredentialChange,
     Event,
     Exec,
-    Exit,
     NamespaceChange,
     ProcessEvent,
     Refused,
@@ -67,7 +66,6 @@ from collectors.events import (
 )
 from collectors.facts import HostBaseline, Process, ProcessKey, Unknown
 from collectors.observer import Observer, Tracked
-from collectors.streamed import Streamed
 from collectors.wakeup import WakeUp
 
 SOURCE = "ebpf"
@@ -272,24 +270,14 @@ class EbpfSource:
                 case ExitRecord():
                     self._exited(record)
                 case TaskRecord() if record.header.kind in STREAMED:
-                    self._tell_stream(record)
+                    at_ns = self._clock.at(record.header.boot_ns)
+                    self._emit(streamed(record, at_ns, self.decisions.memberships, self._naming))
                 case TaskRecord():
                     self._acted(record, self._event(record))
                 case ActRecord():
                     self._deeds.take(record, self._clock.at(record.task.header.boot_ns))
         except CollectorError as error:
             self.counters.failed[error.kind] += 1
-
-    def _tell_stream(self, record: TaskRecord) -> None:
-        header = record.header
-        session = self.decisions.memberships.session(header.session)
-        if session is None:
-            self.counters.strangers += 1
-            return
-        at_ns = self._clock.at(header.boot_ns)
-        process = as_process(record, at_ns, self._naming)
-        event = Exec(at_ns, process) if header.kind == KIND_STREAM_EXEC else Exit(at_ns, process.key)
-        self._emit(Streamed(at_ns, event, session.container_id, process))
 
     def _exited(self, record: ExitRecord) -> None:
         header = record.header

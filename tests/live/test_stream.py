@@ -9,6 +9,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,13 @@ import pytest
 from tests.live.conftest import Agents
 from tests.support.acts.catalog import ACTS
 from tests.support.engine import Container
-from tests.support.running_agent import RunningAgent, find_command, rule
+from tests.support.running_agent import RunningAgent, find_command, rule, start
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.live
 
 COMMAND_SECONDS = 30
-METRICS = "http://127.0.0.1:9755/metrics"
+METRICS = "metrics:\n  address: 127.0.0.1:0\n"
 PROGRAMS = 20
 RUN = 'i=0; while [ $i -lt 20 ]; do i=$((i + 1)); /bin/true "$1-$i"; done'
 ESCAPE = next(each for each in ACTS if each.name == "enter_host_pid_mount_net")
@@ -61,7 +62,8 @@ def watching(agent: RunningAgent, *arguments: str) -> Iterator[Watching]:
 def streamed(agent: RunningAgent) -> int:
     """How many records the kernel has sent for who watches, by the agent's own metrics."""
     agent.settle(0.6)  # they are read at each sweep
-    with urllib.request.urlopen(METRICS, timeout=COMMAND_SECONDS) as answer:
+    listening = next(each for each in agent.log if each["event"] == "endpoint_listening")
+    with urllib.request.urlopen(f"http://127.0.0.1:{listening['port']}/metrics", timeout=COMMAND_SECONDS) as answer:
         text = answer.read().decode()
     found = re.search(r'^\S+\{sensor="ebpf",kind="streamed"\} (\d+)', text, re.MULTILINE)
     assert found is not None, text
@@ -79,8 +81,16 @@ def run_programs(stage: Stage, container: Container, word: str) -> set[str]:
     return {f"/bin/true {word}-{number}" for number in range(1, PROGRAMS + 1)}
 
 
-def test_every_program_of_the_chosen_container_is_shown_and_of_no_other(agents: Agents, stage: Stage) -> None:
-    agent = agents.of_tier("ebpf")
+@pytest.fixture(scope="module")
+def agent(agents: Agents, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
+    """An agent of the ebpf tier whose metrics are at a port of their own."""
+    agents.stop()
+    running = start(stage.engine, "ebpf", tmp_path_factory.mktemp("stream"), more=METRICS)
+    yield running
+    assert running.stop() == []
+
+
+def test_every_program_of_the_chosen_container_is_shown_and_of_no_other(agent: RunningAgent, stage: Stage) -> None:
     with stage.container() as chosen, stage.container() as other:
         agent.settle()
         before = streamed(agent)
@@ -106,8 +116,9 @@ def test_every_program_of_the_chosen_container_is_shown_and_of_no_other(agents: 
         assert streamed(agent) == after
 
 
-def test_one_that_is_killed_and_one_that_awaits_a_container_leave_nothing_behind(agents: Agents, stage: Stage) -> None:
-    agent = agents.of_tier("ebpf")
+def test_one_that_is_killed_and_one_that_awaits_a_container_leave_nothing_behind(
+    agent: RunningAgent, stage: Stage
+) -> None:
     with watching(agent) as every, stage.container() as container:
         agent.settle()
         wanted = run_programs(stage, container, "new")
@@ -123,8 +134,7 @@ def test_one_that_is_killed_and_one_that_awaits_a_container_leave_nothing_behind
         assert streamed(agent) == after
 
 
-def test_findings_are_the_same_whether_somebody_watches_or_not(agents: Agents, stage: Stage) -> None:
-    agent = agents.of_tier("ebpf")
+def test_findings_are_the_same_whether_somebody_watches_or_not(agent: RunningAgent, stage: Stage) -> None:
     told = []
     for is_watched in (False, True):
         mark = agent.mark()
@@ -150,8 +160,15 @@ def _escaped(agent: RunningAgent, stage: Stage, mark: int) -> str:
     return outcome.container_id
 
 
-def test_a_tier_that_sees_less_says_so_and_shows_what_it_sees(agents: Agents, stage: Stage) -> None:
-    agent = agents.of_tier("netlink")
+def test_a_tier_that_sees_less_says_so_and_shows_what_it_sees(stage: Stage, tmp_path: Path) -> None:
+    agent = start(stage.engine, "netlink", tmp_path, more=METRICS)
+    try:
+        _shows_what_it_sees(agent, stage)
+    finally:
+        assert agent.stop() == []
+
+
+def _shows_what_it_sees(agent: RunningAgent, stage: Stage) -> None:
     with stage.container() as container:
         agent.settle()
         with watching(agent, container.id) as one:
