@@ -43,8 +43,8 @@ class ControlConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(
             ge=0,
             le=256 << 20,
-            description="The most memory that the latest events are kept in for it; 0 keeps none. 1 MiB holds some two "
-            "thousand events.",
+            description="The most memory that the latest events are kept in for it; 0 keeps none. 1 MiB is about "
+            "a thousand events.",
         ),
     ] = 1 << 20
 

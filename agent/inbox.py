@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from collectors.events import Event, Lost
-from collectors.streamed import Streamed
+from collectors.streamed import STREAM, Streamed
 
 
 class Wake(Event):
@@ -72,7 +72,7 @@ class Inbox:
             return
         dropped, self._stream_dropped = self._stream_dropped, 0
         if dropped:
-            self._queue.put(Streamed(event.at_ns, Lost(event.at_ns, "stream", "queue_full", dropped)))
+            self._queue.put(Streamed(event.at_ns, Lost(event.at_ns, STREAM, "queue_full", dropped)))
         self._queue.put(event)
 
     def _drop(self) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from collectors.events import Event, Exec, Exit, Lost
 from collectors.facts import Process
 
+STREAM = "stream"
+"""The source of a loss that concerns only who watches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Streamed(Event):

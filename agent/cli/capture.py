@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -73,17 +73,16 @@ def capture(
     container_id = _chosen(config, container, connection) if container is not None else None
     over = _Over(seconds)
     try:
-        with _opened(file) as stream, over.on_signals():
+        with over.on_signals():
             if connection is not None:
-                _from_agent(connection, stream, over, container_id, since_ns)
+                _from_agent(connection, file, over, container_id, since_ns)
             else:
-                _by_itself(config, stream, over, container_id)
+                _by_itself(config, file, over, container_id)
     except OSError as error:
         if file == _STDOUT and is_reader_gone(error):
             reader_gone()
         raise Refused(f"{file}: {error.strerror or error}; what was written can be replayed") from error
     except ControlError as error:
-        note(f"{file}: it can be replayed up to here")
         raise refused(error) from error
     ctx.exit(EXIT_CLEAN)
 
@@ -166,31 +165,42 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def _from_agent(
-    connection: Connection, stream: BinaryIO, over: _Over, container_id: str | None, since_ns: int | None
+    connection: Connection, file: Path, over: _Over, container_id: str | None, since_ns: int | None
 ) -> None:
-    """Write what the agent hands out. Raises ``OSError`` and ``ControlError``."""
+    """Write what the agent hands out. Raises ``OSError``, ``ControlError`` and ``Refused``."""
     connection.wait_for_ever()
     answer = connection.ask("capture", container=container_id, since_ns=since_ns)
-    first = next(answer)
-    over.asked = lambda: connection.tell("end_capture", capture=first["capture"])
-    if over.is_over:
-        over.asked()
-    over.count_down()
+    first = next(answer, None)
+    if first is None:
+        raise ControlError(f"the agent at {connection.path} has nothing to capture")
+    with _opened(file) as stream:
+        over.asked = lambda: connection.tell("end_capture", capture=first["capture"])
+        if over.is_over:
+            over.asked()
+        over.count_down()
+        _say_what_it_is(first, since_ns)
+        size = 0
+        try:
+            for data in answer:
+                stream.write(data)
+                stream.flush()
+                size += len(data)
+        except ControlError:
+            note(f"{file}: it can be replayed up to here")
+            raise
+    note(f"{file}: {size} bytes")
+
+
+def _say_what_it_is(first: dict[str, Any], since_ns: int | None) -> None:
     reached = first["since_ns"]
     back = f", from {span((time.time_ns() - reached) / 1e9)} ago on" if reached is not None else ""
     note(f"records through the running agent (hullwatch {first['version']}, {first['tier']}){back}; Ctrl-C ends it")
     if since_ns is not None and reached > since_ns:
         missing = span((reached - since_ns) / 1e9)
         note(f"the agent's memory reaches no further back: {missing} of what was asked for are missing")
-    size = 0
-    for data in answer:
-        stream.write(data)
-        stream.flush()
-        size += len(data)
-    note(f"{size} bytes")
 
 
-def _by_itself(config: Config, stream: BinaryIO, over: _Over, container_id: str | None) -> None:
+def _by_itself(config: Config, file: Path, over: _Over, container_id: str | None) -> None:
     """Record with sensors of our own. Raises ``OSError`` and ``Refused``."""
     from agent.capture.recording import record
     from agent.errors import ConfigError
@@ -202,9 +212,10 @@ def _by_itself(config: Config, stream: BinaryIO, over: _Over, container_id: str 
         over.count_down()
         note(f"records ({choice.tier.value}: {choice.reason}); Ctrl-C ends it")
 
-    try:
-        done = record(config, stream, is_over=lambda: over.is_over, container=container_id, on_ready=ready)
-    except ConfigError as error:
-        raise Refused(str(error)) from error
+    with _opened(file) as stream:
+        try:
+            done = record(config, stream, is_over=lambda: over.is_over, container=container_id, on_ready=ready)
+        except ConfigError as error:
+            raise Refused(str(error)) from error
     lost = f", {done.lost} could not be written" if done.lost else ""
-    note(f"{done.events} events{lost}, {done.size_bytes} bytes; they raised {done.alerts} alerts")
+    note(f"{file}: {done.events} events{lost}, {done.size_bytes} bytes; they raised {done.alerts} alerts")

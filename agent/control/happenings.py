@@ -38,7 +38,7 @@ from collectors.events import (
     UnixConnected,
 )
 from collectors.facts import NAMESPACE_KINDS, Confinement, Container, Executable, Mount, Process, ProcessKey, Unknown
-from collectors.streamed import Streamed
+from collectors.streamed import STREAM, Streamed
 
 MAX_COMMAND = 4096
 MAX_MOUNTS_SHOWN = 32
@@ -149,8 +149,10 @@ class Watch:
 
     def _offer(self, happening: Happening) -> None:
         container = happening.container
+        is_of_stream = isinstance(happening.event, Lost) and happening.event.source == STREAM
         for watcher in self._watchers:
-            if (container is not None or watcher.is_of_host) and watcher.wanted.admits_container(container):
+            is_meant = (container is not None or watcher.is_of_host) and watcher.wanted.admits_container(container)
+            if is_meant or is_of_stream:
                 watcher.feed.offer(happening)
 
     def _container(self, container_id: str | None) -> Container | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from collectors.ebpf.counters import COUNTERS
 from collectors.ebpf.libbpf import BpfMap, possible_cpus
 from collectors.events import Event, Lost
-from collectors.streamed import Streamed
+from collectors.streamed import STREAM, Streamed
 
 
 class Losses:
@@ -29,4 +29,4 @@ class Losses:
             self._request_sweep()
         if lost := self.counts["stream_lost"] - before["stream_lost"]:
             at_ns = time.time_ns()
-            self._emit(Streamed(at_ns, Lost(at_ns, "stream", "ring_full", lost)))
+            self._emit(Streamed(at_ns, Lost(at_ns, STREAM, "ring_full", lost)))

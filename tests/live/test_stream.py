@@ -25,7 +25,7 @@ pytestmark = pytest.mark.live
 COMMAND_SECONDS = 30
 METRICS = "metrics:\n  address: 127.0.0.1:0\n"
 PROGRAMS = 20
-RUN = 'i=0; while [ $i -lt 20 ]; do i=$((i + 1)); /bin/true "$1-$i"; done'
+RUN = '/bin/sleep 1; i=0; while [ $i -lt 20 ]; do i=$((i + 1)); /bin/true "$1-$i"; done'
 ESCAPE = next(each for each in ACTS if each.name == "enter_host_pid_mount_net")
 
 Document = dict[str, Any]
@@ -65,7 +65,8 @@ def streamed(agent: RunningAgent) -> int:
     listening = next(each for each in agent.log if each["event"] == "endpoint_listening")
     with urllib.request.urlopen(f"http://127.0.0.1:{listening['port']}/metrics", timeout=COMMAND_SECONDS) as answer:
         text = answer.read().decode()
-    found = re.search(r'^\S+\{sensor="ebpf",kind="streamed"\} (\d+)', text, re.MULTILINE)
+    name = 'hullwatch_sensor_records_total{source="ebpf",kind="streamed"}'
+    found = re.search(rf"^{re.escape(name)} (\d+)", text, re.MULTILINE)
     assert found is not None, text
     return int(found[1])
 
@@ -76,7 +77,10 @@ def words(event: Document) -> str:
 
 
 def run_programs(stage: Stage, container: Container, word: str) -> set[str]:
-    """Twenty programs, one after the other, each as short as a program can be; their commands."""
+    """Twenty programs, one after the other, each as short as a program can be; their commands.
+
+    They come when the shell that was sent in has been judged: until then all that it does is told to detectors too.
+    """
     stage.shell(container, RUN, word)
     return {f"/bin/true {word}-{number}" for number in range(1, PROGRAMS + 1)}
 
@@ -111,7 +115,7 @@ def test_every_program_of_the_chosen_container_is_shown_and_of_no_other(agent: R
         order = [words(event) for event in shown if event["kind"] == "exec" and words(event) in wanted]
         assert order == sorted(order, key=lambda each: int(each.rpartition("-")[2]))
         after = streamed(agent)
-        assert before + 2 * PROGRAMS <= after < before + 4 * PROGRAMS  # not those of the other container
+        assert before + PROGRAMS < after < before + 4 * PROGRAMS  # not those of the other container
         run_programs(stage, chosen, "late")
         assert streamed(agent) == after
 
@@ -142,7 +146,9 @@ def test_findings_are_the_same_whether_somebody_watches_or_not(agent: RunningAge
             with watching(agent) as every:
                 container = _escaped(agent, stage, mark)
                 shown = [event for event in every.end() if (event["container"] or {}).get("id") == container]
-            assert {"exec", "namespaces"} <= {event["kind"] for event in shown}
+            kinds = Counter(event["kind"] for event in shown)
+            assert kinds["exec"] >= 2, kinds
+            assert kinds["namespaces"] >= 1, kinds
         else:
             container = _escaped(agent, stage, mark)
         alerts = [each for each in agent.alerts_since(mark) if each.get("container", {}).get("id") == container]

@@ -80,7 +80,7 @@ def test_ends_whole(agent: RunningAgent, config: Path, tmp_path: Path, number: s
             running.wait(1.5)
         running.send_signal(number)
     _, said = running.communicate(timeout=COMMAND_SECONDS)
-    assert (running.returncode, said) == (0, f"hullwatch: {file.stat().st_size} bytes\n")
+    assert (running.returncode, said) == (0, f"hullwatch: {file}: {file.stat().st_size} bytes\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     reader, events = read(file.read_bytes())
     assert reader.cut is None
