@@ -34,6 +34,19 @@ class ControlConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "the agent sees, command lines and environments of containers too. Needs a `path` that they can reach.",
         ),
     ] = None
+    history_seconds: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="How far back `hullwatch capture --since` reaches, where its memory does."),
+    ] = 600.0
+    history_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=256 << 20,
+            description="The most memory that the latest events are kept in for it; 0 keeps none. 1 MiB is about "
+            "a thousand events.",
+        ),
+    ] = 1 << 20
 
 
 def socket_path(control: ControlConfig, state_directory: str | None) -> str | None:

@@ -19,7 +19,6 @@ import structlog
 
 from agent import __version__
 from agent.assembly import Collectors, assemble, new_state, operators_rules, tell_containers
-from agent.capture.tap import Taps
 from agent.config import load_config
 from agent.config_schema import Config
 from agent.control.running import Control
@@ -36,6 +35,7 @@ from agent.sources import SensorChoice, Sources
 from agent.telemetry import Telemetry
 from agent.way_out import WayOut
 from collectors.events import Event, Lost, SweepDone
+from collectors.streamed import Streamed
 from detectors.base import Detector
 from detectors.catalog import DETECTORS
 
@@ -48,10 +48,7 @@ EXIT_SINK_LOST = 1
 
 
 class Agent:
-    """One run of the agent. ``config_path`` is what SIGHUP reads again; ``None`` for the embedded defaults.
-
-    ``taps`` copy what it applies into captures; there is none unless somebody adds it.
-    """
+    """One run of the agent. ``config_path`` is what SIGHUP reads again; ``None`` for the embedded defaults."""
 
     def __init__(self, config: Config, config_path: str | None) -> None:
         self._config = config
@@ -59,7 +56,6 @@ class Agent:
         self._log = structlog.get_logger("agent")
         self._inbox = Inbox(config.limits.queue_events, time.time_ns, self._lost)
         self._sources: Sources | None = None
-        self.taps = Taps()
         self._stopping = False
         self._reloading = False
         self._is_ready = False
@@ -100,16 +96,16 @@ class Agent:
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
-        control = Control(state, pipeline.incidents)
+        control = Control(self._config, state, pipeline)
         control.open(
-            self._config,
             self._config_path,
             telemetry,
             way_out.history,
-            node=host.name,
+            host=host,
             reason=choice.reason,
             detectors=len(pipeline.counts),
             watch_over=self._sources.watch_over,
+            stream=self._sources.stream,
         )
         self._give_up_rights(choice, collectors)
         way_out.start(builder, control.committed)
@@ -151,13 +147,16 @@ class Agent:
             event = self._inbox.take(IDLE_SECONDS)
             if event is None:
                 continue
+            if isinstance(event, Streamed):
+                control.streamed(event)
+                way_out.turned(is_idle=len(self._inbox) == 0)
+                continue
             with control.lock:
                 seen = control.before(event)
                 for alert in pipeline.feed(event):
                     way_out.take(alert)
                     telemetry.raised(alert)
                 control.after(event, seen)
-            self.taps.note(event)
             if isinstance(event, SweepDone):
                 way_out.swept(event.at_ns)
             way_out.turned(is_idle=len(self._inbox) == 0)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from collectors.events import Event, Lost
+from collectors.streamed import STREAM, Streamed
 
 BURST_SECONDS = 0.005
 
@@ -48,11 +49,16 @@ class Inbox:
         self._is_burst = False
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._unreported = 0
+        self._stream_dropped = 0  # of the sensor's thread alone
         self._lock = threading.Lock()
 
     def put(self, event: Event) -> None:
-        """Hand an event over; never blocks."""
-        if self._queue.qsize() >= self._limit:
+        """Hand an event over; never blocks. What is for who watches has half of the room, and its loss is nobody's."""
+        waiting = self._queue.qsize()
+        if isinstance(event, Streamed):
+            self._put_streamed(event, waiting)
+            return
+        if waiting >= self._limit:
             self._drop()
             return
         if self._unreported:
@@ -92,6 +98,15 @@ class Inbox:
 
     def __len__(self) -> int:
         return self._queue.qsize()
+
+    def _put_streamed(self, event: Streamed, waiting: int) -> None:
+        if waiting >= self._limit // 2:
+            self._stream_dropped += 1
+            return
+        dropped, self._stream_dropped = self._stream_dropped, 0
+        if dropped:
+            self._queue.put(Streamed(event.at_ns, Lost(event.at_ns, STREAM, "queue_full", dropped)))
+        self._queue.put(event)
 
     def _drop(self) -> None:
         with self._lock:

@@ -18,7 +18,16 @@ from agent.policy import Policy
 from agent.report import Alert, AlertBuilder
 from agent.settled import Settled
 from agent.state import NodeState
-from collectors.events import AgentTrouble, Event, Exec, ProcessEvent, Seen, SweepDone, TroubleKind
+from collectors.events import (
+    AgentTrouble,
+    AlertsNumbered,
+    Event,
+    Exec,
+    ProcessEvent,
+    Seen,
+    SweepDone,
+    TroubleKind,
+)
 from collectors.facts import Process
 from detectors.base import Blind, Detector, Family, Finding, Holder, Member, holder
 
@@ -102,6 +111,9 @@ class Pipeline:
 
     def feed(self, event: Event) -> Iterator[Alert]:
         """Take one event in; yields the alerts that it gives rise to, in the detectors' order."""
+        if isinstance(event, AlertsNumbered):
+            self._builder.number_from(event.sequence)
+            return
         self._state.apply(event)
         yield from self._judge(event)
         for again in self._state.take_pending():
@@ -109,6 +121,11 @@ class Pipeline:
                 yield from self._judge(again)
         if isinstance(event, SweepDone):
             yield from self._tell(self.incidents.expire(event.at_ns), event)
+
+    @property
+    def upcoming(self) -> int:
+        """The number of the next alert."""
+        return self._builder.upcoming
 
     def state_counts(self) -> dict[str, int]:
         """How many of what the state holds."""

@@ -124,6 +124,15 @@ class AlertBuilder:
             change, event, view, sequence=self.next_sequence(), host=self._host, agent_version=self._agent_version
         )
 
+    @property
+    def upcoming(self) -> int:
+        """The number of the next alert."""
+        return self._next
+
+    def number_from(self, sequence: int) -> None:
+        """Go on with this number: a replay follows the agent's."""
+        self._next = sequence
+
     def next_sequence(self) -> int:
         """The number of the next alert, taken."""
         taken = self._next

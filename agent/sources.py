@@ -227,6 +227,11 @@ class Sources:
         """How the Kubernetes API does; ``None`` where it is not asked."""
         return self._pods.status if self._pods is not None else None
 
+    def stream(self, containers: frozenset[str] | None) -> None:
+        """Tell ordinary work of these containers too, of all (``None``) or of none, where the tier leaves it out."""
+        if self._ebpf is not None:
+            self._ebpf.stream(containers)
+
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
         self._collectors.observer.forget_what_was_told()

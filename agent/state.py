@@ -229,6 +229,11 @@ class NodeState:
         known = self._mounts.get(mnt_namespace)
         return known.event.mounts if known is not None else Unknown("not_read: no mount table of that namespace")
 
+    def mount_table(self, mnt_namespace: int) -> MountTable | None:
+        """The latest table of that namespace, as it was told."""
+        known = self._mounts.get(mnt_namespace)
+        return known.event if known is not None else None
+
     def mounts_before(self, mnt_namespace: int) -> tuple[Mount, ...] | Unknown:
         """See ``NodeView.mounts_before``."""
         known = self._mounts.get(mnt_namespace)

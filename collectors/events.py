@@ -310,3 +310,10 @@ class SweepDone(Event):
     number: int
     processes: int
     cpu_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsNumbered(Event):
+    """The next alert has this number. A capture of a running agent says so, that a replay gives alerts the same ids."""
+
+    sequence: int

@@ -43,6 +43,7 @@ class Header:
     facts: HostFacts
     first_sequence: int = 1
     container: str | None = None  # only this one's events, and the host's
+    beginning: int = 0  # so many of the first events are what was known already, not what happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class CaptureWriter:
             "tier": header.tier.value,
             "first_sequence": header.first_sequence,
             "container": header.container,
+            "beginning": header.beginning,
             "classes": self._encoder.table(),
             "host": self._encoder.encode(header.host),
             "facts": self._encoder.encode(header.facts),
@@ -202,7 +204,8 @@ def _inflated(payload: bytes) -> bytes:
 
 
 def _header(payload: bytes) -> tuple[Header, Decoder]:
-    match _plain(payload):
+    plain = _plain(payload)
+    match plain:
         case {
             "hullwatch": str(version),
             "started_ns": int(started_ns),
@@ -217,6 +220,9 @@ def _header(payload: bytes) -> tuple[Header, Decoder]:
             host, facts = decoder.decode(host_data), decoder.decode(facts_data)
             if not isinstance(host, HostBaseline) or not isinstance(facts, HostFacts) or tier not in set(Tier):
                 raise CaptureError("its header says nothing of the node")
+            beginning = plain.get("beginning", 0)  # one that began with an empty state has none
+            if not isinstance(beginning, int) or beginning < 0:
+                raise CaptureError("its header is none")
             header = Header(
                 hullwatch=version,
                 started_ns=started_ns,
@@ -225,6 +231,7 @@ def _header(payload: bytes) -> tuple[Header, Decoder]:
                 facts=facts,
                 first_sequence=first_sequence,
                 container=container,
+                beginning=beginning,
             )
             return header, decoder
         case _:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from agent import __version__
-from agent.assembly import new_state
+from agent.assembly import new_state, operators_rules
 from agent.capture.file import CaptureReader
 from agent.config_schema import Config
 from agent.incidents import INCIDENT
@@ -45,7 +45,8 @@ def new_core(config: Config, state: NodeState, builder: AlertBuilder, boot_id: s
     """A pipeline with all that the configuration enables."""
     pipeline = Pipeline(state, (), Policy(config.exceptions), builder, boot_id, max_findings=config.limits.findings)
     disabled = config.detectors.disabled
-    pipeline.use([each for each in DETECTORS if each.id not in disabled], tells_incidents=INCIDENT.id not in disabled)
+    every = (*DETECTORS, *operators_rules(config, time.thread_time_ns))
+    pipeline.use([each for each in every if each.id not in disabled], tells_incidents=INCIDENT.id not in disabled)
     return pipeline
 
 

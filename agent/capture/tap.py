@@ -1,92 +1,72 @@
-"""What the running agent applies, copied into a capture: off until somebody asks, and never a reason to wait.
+"""What the running agent applies, copied for captures: off until somebody asks, and never a reason to wait.
 
-Concurrency: the core's thread calls ``Taps.note`` for each event that it has applied; while there is no tap, that is a
-loop over nothing. Each tap has a bounded queue and a thread that writes. What the queue has no room for is counted, and
-stands in the capture as ``Lost`` where it happened. A disk that is full ends the tap, and says why in ``error``.
+Concurrency: the core's thread calls ``Taps.note`` for each event that it has applied, under the lock under which a tap
+is added; while there is no tap, that is a loop over nothing. Each tap has a bounded queue, which another thread takes
+from. What the queue has no room for is counted, and stands in the capture as ``Lost`` where it happened.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from agent.state import NodeState
 from collectors.events import (
+    AlertsNumbered,
     ContainerGone,
     ContainerSeen,
     Event,
-    HostSeen,
     KernelValue,
     Lost,
     MountTable,
     ProcessEvent,
-    Seen,
     SocketHeld,
 )
 
-if TYPE_CHECKING:  # the agent imports this module, and msgpack only when somebody captures
-    from agent.capture.file import CaptureWriter
-
-MAX_QUEUED = 65_536
-FLUSH_SECONDS = 1.0
+MAX_QUEUED = 16_384
 
 Wanted = Callable[[Event], bool]
 
 
 class Tap:
-    """One capture of a running agent. ``error`` says why it ended early; ``close`` writes its end."""
+    """One capture's share of what happens. ``ring`` is called when something came that was not awaited yet."""
 
-    def __init__(self, writer: CaptureWriter, *, wanted: Wanted = lambda _: True, max_queued: int = MAX_QUEUED) -> None:
-        self.error: str | None = None
+    def __init__(
+        self, *, ring: Callable[[], None], wanted: Wanted = lambda _: True, max_queued: int = MAX_QUEUED
+    ) -> None:
         self.lost = 0
-        self._writer = writer
+        self.sequence = 0  # the last that was told
+        self._ring = ring
         self._wanted = wanted
         self._max_queued = max_queued
         self._unreported = 0
-        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="hullwatch-tap", daemon=True)
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
-    def start(self, beginning: Iterable[Event]) -> None:
-        """Write, from what is known now (see ``beginning``) on."""
-        for event in beginning:
-            self._queue.put(event)
-        self._thread.start()
-
-    def note(self, event: Event) -> None:
-        """The core has applied the event. Called by its thread alone; never blocks."""
-        if self.error is not None or not self._wanted(event):
+    def note(self, event: Event, sequence: int) -> None:
+        """The core has applied the event; ``sequence`` was the number of the next alert before. Never blocks."""
+        if not self._wanted(event):
             return
-        if self._queue.qsize() >= self._max_queued:
+        waiting = self._queue.qsize()
+        if waiting >= self._max_queued:
             self.lost += 1
             self._unreported += 1
             return
         if self._unreported:
             self._queue.put(Lost(event.at_ns, "capture", "queue_full", self._unreported))
             self._unreported = 0
+        if sequence != self.sequence:
+            self.sequence = sequence
+            self._queue.put(AlertsNumbered(event.at_ns, sequence))
         self._queue.put(event)
+        if not waiting:
+            self._ring()
 
-    def close(self, timeout_seconds: float) -> None:
-        """No more events: write what is queued, and the end."""
-        self._queue.put(None)
-        self._thread.join(timeout_seconds)
-
-    def _run(self) -> None:
+    def take(self) -> Event | None:
+        """The next event, ``None`` while there is none."""
         try:
-            while True:
-                try:
-                    event = self._queue.get(timeout=FLUSH_SECONDS)
-                except queue.Empty:
-                    self._writer.flush()
-                    continue
-                if event is None:
-                    self._writer.lost += self.lost
-                    self._writer.finish()
-                    return
-                self._writer.add(event)
-        except OSError as error:
-            self.error = error.strerror or str(error)
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return None
 
 
 class Taps:
@@ -100,47 +80,30 @@ class Taps:
         self._taps = (*self._taps, tap)
 
     def remove(self, tap: Tap) -> None:
-        """It hears no more; close it then."""
+        """It hears no more."""
         self._taps = tuple(each for each in self._taps if each is not tap)
 
-    def note(self, event: Event) -> None:
-        """The core has applied the event."""
+    def note(self, event: Event, sequence: int) -> None:
+        """The core has applied the event; ``sequence`` was the number of the next alert before."""
         for tap in self._taps:
-            tap.note(event)
+            tap.note(event, sequence)
 
-
-def beginning(state: NodeState, now_ns: int) -> Iterator[Event]:
-    """The state as events, for a capture that begins in its midst; call it from the core's thread.
-
-    What is known now is in it, what was forgotten is not: how a process came to be where it is, and what was told of it
-    already. So a replay tells again what is the case.
-    """
-    yield HostSeen(now_ns, state.host)
-    for container in state.containers():
-        yield ContainerSeen(now_ns, container)
-    told: set[int] = set()
-    for process in sorted(state.processes(), key=lambda each: each.key.start_ticks):
-        namespace = process.confinement.namespaces.mnt
-        if isinstance(namespace, int) and namespace not in told:
-            told.add(namespace)
-            mounts = state.mounts(namespace)
-            if isinstance(mounts, tuple):
-                owner = state.container_of(process)
-                yield MountTable(now_ns, namespace, None if owner is None else owner.id, process.key, mounts)
-        yield Seen(now_ns, process)
+    def __len__(self) -> int:
+        return len(self._taps)
 
 
 def of_container(state: NodeState, container_id: str) -> Wanted:
     """Wants what is of that container, of the host, or of the node as a whole; not what is of other containers."""
 
     def wanted(event: Event) -> bool:
-        owner = _owner(state, event)
+        owner = owner_of(state, event)
         return owner is None or owner == container_id
 
     return wanted
 
 
-def _owner(state: NodeState, event: Event) -> str | None:
+def owner_of(state: NodeState, event: Event) -> str | None:
+    """The container that the event is of, as the state has it now; ``None`` is the host, or the node as a whole."""
     match event:
         case ProcessEvent(process=process):
             container = state.container_of(process)

@@ -156,10 +156,15 @@ def connect(config: Config) -> Connection:
     return Connection(configured)
 
 
+def is_agent_unwanted() -> bool:
+    """The running agent is not to be asked (``--no-agent``)."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_NO_AGENT))
+
+
 def picture(config: Config) -> NodeState | None:
     """What the running agent knows of the node; ``None`` when it was not asked, or can't be. Says so on stderr."""
-    context = click.get_current_context(silent=True)
-    if context is not None and context.meta.get(_NO_AGENT):
+    if is_agent_unwanted():
         return None
     from agent.control.picture import restored
     from agent.control.values import Malformed

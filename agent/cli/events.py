@@ -27,7 +27,25 @@ COLUMNS = (
 )
 WIDTHS = (12, 11, 12, 20, 7, 7, 6)
 
-_STYLES = {"namespaces": BAD, "root": BAD, "refused": HOST, "change": DOUBTFUL, "credentials": DOUBTFUL, "lost": BAD}
+_STYLES = {
+    "namespaces": BAD,
+    "root": BAD,
+    "refused": HOST,
+    "change": DOUBTFUL,
+    "credentials": DOUBTFUL,
+    "lost": BAD,
+    "call": HOST,
+    "file": HOST,
+    "reached": BAD,
+}
+
+_SIGHT = {
+    "ebpf": "every program, end, change and watched call is seen; the same call of one process is told once",
+    "netlink": "a program that ends before it is looked at is not seen, nor are system calls; changed namespaces and "
+    "mounts are seen when the process is looked at next",
+    "poll": "only what still lives at a sweep is seen: no short program, no system call, no exact time",
+}
+"""What a tier shows, and what it can't."""
 
 
 @click.command()
@@ -51,16 +69,17 @@ def events(
     """Show what containers do, as it happens: programs, exits, changed namespaces and credentials, mounts.
 
     CONTAINER is a name, an id or the start of one; without it, all of them; one that is yet to come can be awaited with
-    --container. What is seen is what the agent's sensor
-    sees (hullwatch status): a tier that only sweeps meets a process at the next sweep, and the ebpf tier leaves out
-    what its programs in the kernel hold for ordinary. Times are UTC.
+    --container. What is seen is what the agent's sensor sees, and the first line on stderr says what it can't. The ebpf
+    tier tells every program and every end of a process as long as somebody watches: of one container if CONTAINER is
+    given, else of all. Times are UTC.
     """
     del follow
     if wanted_container is not None:
         wanted = {**wanted, "container": choose_container(inquiry.node_state(agent), wanted_container).id}
     stream = Stream(COLUMNS, WIDTHS, output)
-    values = agent.follow("events", wanted=wanted, host=host)
-    note("watching; Ctrl-C ends it")
+    values = agent.follow("events", wanted=wanted, host=host, greet=True)
+    tier = str(next(values).get("watching"))
+    note(f"watching (sensor {tier}: {_SIGHT.get(tier, 'not known here')}); Ctrl-C ends it")
     if output.is_table:
         stream.heading()
     for number, value in enumerate(values, start=1):
@@ -100,6 +119,14 @@ def what(event: told.Document) -> str:  # noqa: PLR0911 (one return a kind of ev
             return "; ".join(parts + [f"- {_mount(each)}" for each in event.get("removed", ())])
         case "refused":
             return f"{told.text(event, 'call')} refused with errno {told.text(event, 'errno')}: {command}"
+        case "call":
+            path, error = told.text(event, "path"), told.text(event, "errno")
+            refused = f" refused with errno {error}" if error != "0" else ""
+            return f"{told.text(event, 'call')}{f' {path}' if path else ''}{refused}: {command}"
+        case "file":
+            return f"{told.text(event, 'touch')} {told.text(event, 'path')}: {command}"
+        case "reached":
+            return f"{told.text(event, 'call')} of process {told.text(event, 'target_pid')}: {command}"
         case "ptrace":
             return f"attached to process {told.text(event, 'target_pid')}: {command}"
         case "connected":

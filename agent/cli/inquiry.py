@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +98,13 @@ def find_alert(agent: Agent, wanted: str) -> Document | None:
 def node_state(agent: Agent, container_id: str | None = None) -> NodeState:
     """What the agent knows of the node now, or of one container. Raises ``Refused``."""
     parameters: dict[str, Any] = {} if container_id is None else {"container": container_id}
+    return restored_state(agent.ask("picture", **parameters))
+
+
+def restored_state(parts: Iterable[dict[str, Any]]) -> NodeState:
+    """The state that the agent's answer is of. Raises ``Refused``."""
     try:
-        return restored(agent.ask("picture", **parameters), max_processes=1 << 22, max_containers=1 << 16)
+        return restored(parts, max_processes=1 << 22, max_containers=1 << 16)
     except Malformed as error:
         raise Refused(f"the agent's answer makes no sense: {error}") from error
 

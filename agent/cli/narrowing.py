@@ -55,8 +55,8 @@ def alert_filters(command: Callable[..., Any]) -> Callable[..., Any]:
         of_alerts = _given(
             rule=_rule_id(rule) if rule is not None else None,
             min_severity=int(Severity[min_severity.upper()]) if min_severity is not None else None,
-            since_ns=_moment("--since", since),
-            until_ns=_moment("--until", until),
+            since_ns=moment("--since", since),
+            until_ns=moment("--until", until),
         )
         return command(*args, wanted={**wanted, **of_alerts}, **options)
 
@@ -75,7 +75,8 @@ def _rule_id(wanted: str) -> str:
     return find(wanted).id
 
 
-def _moment(option: str, text: str | None) -> int | None:
+def moment(option: str, text: str | None) -> int | None:
+    """The time that an option names. Raises ``Refused``."""
     if text is None:
         return None
     try:

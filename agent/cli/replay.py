@@ -62,7 +62,7 @@ def replay(
     from agent.stored_alert import stored
 
     least = Severity[min_severity.upper()]
-    shown = 0
+    shown = standing = 0
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise Refused(f"{file}: it is no regular file")
@@ -72,12 +72,13 @@ def replay(
                 if alert.severity < least:
                     continue
                 shown += 1
+                standing += reader.events_read <= reader.header.beginning
                 write(f"{_line(alert)}\n" if form == "line" else FORMATS[form](stored(alert)).decode("utf-8") + "\n")
     except OSError as error:
         raise Refused(f"{file}: {error.strerror or error}") from error
     except CaptureError as error:
         raise Refused(f"{file}: {error}") from error
-    _tell_end(file, reader, shown)
+    _tell_end(file, reader, shown, standing)
     ctx.exit(EXIT_FINDINGS if shown else EXIT_CLEAN)
 
 
@@ -89,11 +90,13 @@ def _line(alert: Alert) -> str:
     return visible(f"{timestamp(alert.at_ns)} {severity:8} {alert.detector.id} {alert.message}")
 
 
-def _tell_end(file: Path, reader: CaptureReader, shown: int) -> None:
+def _tell_end(file: Path, reader: CaptureReader, shown: int, standing: int) -> None:
     if reader.cut is not None:
         note(f"{file}: {reader.cut}; replayed up to there")
     if reader.ending is not None and reader.ending.lost:
         note(f"{file}: {reader.ending.lost} events could not be recorded")
     if reader.header.container is not None:
         note(f"{file}: it holds no events of containers other than {reader.header.container}")
+    if standing:
+        note(f"{file}: the first {standing} alerts are of what was the case when it begins")
     note(f"{file}: {reader.events_read} events, {shown} alerts")

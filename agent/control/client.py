@@ -108,6 +108,11 @@ class Connection:
             if not is_over and self._socket.fileno() != -1:
                 self._send_if_possible(Cancel(number))
 
+    def tell(self, method: str, **parameters: Any) -> None:
+        """Ask for something beside the answer that is being read, and wait for no answer to it."""
+        self._number += 1
+        self._send(Request(self._number, method, parameters))
+
     def wait_for_ever(self) -> None:
         """The answers from now on are streams: silence is no fault."""
         self._socket.settimeout(None)

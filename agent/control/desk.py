@@ -53,10 +53,11 @@ class AlertsWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class EventsWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The parameters of ``events``; ``host``: the host's own processes too."""
+    """The parameters of ``events``; ``host``: the host's own processes too; ``greet``: first say with which sensor."""
 
     wanted: Wanted = Wanted()
     host: bool = False
+    greet: bool = False
 
 
 class PictureWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -189,6 +190,8 @@ class Desk:
         watcher = Watcher(asked.wanted, asked.host, Feed(self._ring))
         self._watch.add(watcher)
         try:
+            if asked.greet:
+                yield {"watching": self._core.state.tier.value}
             while True:
                 happening = watcher.feed.take()
                 if isinstance(happening, Nothing):

@@ -6,7 +6,7 @@ container and what was known before; the rest is the server's work. What a feed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,19 @@ from agent.formats.instant import timestamp
 from agent.state import NodeState
 from agent.text import arguments, clipped, to_text
 from collectors.events import (
+    CallMade,
     ContainerGone,
     ContainerSeen,
     CredentialChange,
     Event,
     Exec,
     Exit,
+    FileTouched,
     Lost,
     MountTable,
     NamespaceChange,
     ProcessEvent,
+    ProcessReached,
     Ptrace,
     RawSocketHeld,
     Refused,
@@ -34,10 +37,12 @@ from collectors.events import (
     TcpConnected,
     UnixConnected,
 )
-from collectors.facts import NAMESPACE_KINDS, Confinement, Container, Executable, Mount, Process, Unknown
+from collectors.facts import NAMESPACE_KINDS, Confinement, Container, Executable, Mount, Process, ProcessKey, Unknown
+from collectors.streamed import STREAM, Streamed
 
 MAX_COMMAND = 4096
 MAX_MOUNTS_SHOWN = 32
+MAX_STREAMED = 1024
 
 Document = dict[str, Any]
 
@@ -62,29 +67,59 @@ class Watcher:
 
 
 class Watch:
-    """Called by the core's thread before and after each event; watchers come and go from the server's."""
+    """Called by the core's thread before and after each event; watchers come and go from the server's.
+
+    ``on_watchers`` hears at each coming and going which containers are watched: their ids, or ``None`` for all.
+    """
 
     def __init__(self, state: NodeState) -> None:
+        self.on_watchers: Callable[[frozenset[str] | None], None] = lambda _: None
         self._state = state
         self._watchers: tuple[Watcher, ...] = ()
+        self._streamed: dict[ProcessKey, Streamed] = {}
 
     def add(self, watcher: Watcher) -> None:
         """From now on it hears."""
         self._watchers = (*self._watchers, watcher)
+        self._choose()
 
     def remove(self, watcher: Watcher) -> None:
         """It hears no more."""
         self._watchers = tuple(each for each in self._watchers if each is not watcher)
+        self._choose()
 
-    def before(self, event: Event) -> Happening | None:
+    def _choose(self) -> None:
+        chosen = {each.wanted.only_container for each in self._watchers}
+        self.on_watchers(None if None in chosen else frozenset(each for each in chosen if each is not None))
+
+    def streamed(self, event: Streamed) -> None:
+        """What no detector hears of; called by the core's thread."""
+        container = self._container(event.container_id)
+        told, process = event.event, event.process
+        if isinstance(told, Exec):
+            self._streamed[told.process.key] = event
+            if len(self._streamed) > MAX_STREAMED:
+                del self._streamed[next(iter(self._streamed))]
+        elif isinstance(told, Exit):  # who did not execute anything has nothing but its name now
+            began = self._streamed.pop(told.key, event)
+            process = self._state.process(told.key) or began.process
+        if container is not None or isinstance(told, Lost):
+            self._offer(Happening(told, container, process, None))
+
+    def before(self, event: Event) -> Happening | None:  # noqa: PLR0911 (a kind of event each)
         """What is known before the event is taken into the state; ``None`` while nobody watches."""
         if not self._watchers:
+            self._streamed.clear()
             return None
         match event:
             case ProcessEvent(process=process):
-                return Happening(event, None, None, self._state.process(process.key))
+                began = self._streamed.get(process.key)
+                known = self._state.process(process.key) or (began.process if began is not None else None)
+                return Happening(event, None, None, known)
             case Exit(key=key):
-                gone = self._state.process(key)
+                gone, began = self._state.process(key), self._streamed.pop(key, None)
+                if gone is None and began is not None:
+                    return Happening(event, self._container(began.container_id), began.process, None)
                 return Happening(event, self._state.container_of(gone) if gone is not None else None, gone, None)
             case MountTable(mnt_namespace=namespace):
                 return Happening(event, None, None, self._state.mounts(namespace))
@@ -110,9 +145,14 @@ class Watch:
                 container = self._container(container_id)
             case _:
                 pass
-        happening = Happening(event, container, process, before.before)
+        self._offer(Happening(event, container, process, before.before))
+
+    def _offer(self, happening: Happening) -> None:
+        container = happening.container
+        is_of_stream = isinstance(happening.event, Lost) and happening.event.source == STREAM
         for watcher in self._watchers:
-            if (container is not None or watcher.is_of_host) and watcher.wanted.admits_container(container):
+            is_meant = (container is not None or watcher.is_of_host) and watcher.wanted.admits_container(container)
+            if is_meant or is_of_stream:
                 watcher.feed.offer(happening)
 
     def _container(self, container_id: str | None) -> Container | None:
@@ -149,6 +189,12 @@ def _told(happening: Happening) -> tuple[str, Document] | None:  # noqa: C901, P
     match event:
         case Refused(call=call, error=error):
             return "refused", {"call": call, "errno": error}
+        case CallMade(call=call, error=error, path=path):
+            return "call", {"call": call, "errno": error, "path": to_text(path)}
+        case FileTouched(touch=touch, path=path):
+            return "file", {"touch": touch.value, "path": to_text(path)}
+        case ProcessReached(call=call, error=error, target_pid=target, signal=number):
+            return "reached", {"call": call, "errno": error, "target_pid": target, "signal": number}
         case ProcessEvent(process=process):
             changed = list(_changes(before.confinement, process.confinement)) if isinstance(before, Process) else []
             kind = _KINDS.get(type(event))

@@ -18,6 +18,7 @@ from collectors.facts import Container
 T = TypeVar("T")
 
 LEAST_PREFIX = 3  # of a container's id
+WHOLE_ID = 64
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,6 +33,12 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     until_ns: int | None = None
     incident: str | None = None
     alert: str | None = None
+
+    @property
+    def only_container(self) -> str | None:
+        """The whole id of the one container that is meant; ``None`` where others may be, now or later."""
+        is_whole = self.container is not None and len(self.container) == WHOLE_ID
+        return self.container if is_whole and self.namespace is self.pod is None else None
 
     def admits_container(self, container: Container | None) -> bool:
         """The container of an event is meant."""

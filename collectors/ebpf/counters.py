@@ -18,6 +18,8 @@ COUNTERS = (
     "lost",
     "not_remembered",
     "notable_acts",
+    "streamed",
+    "stream_lost",
 )
 """``enum counter`` of ``kernel/maps.h``, in its order."""
 

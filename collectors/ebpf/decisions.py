@@ -22,6 +22,7 @@ _SETTINGS = struct.Struct("<4I")
 _MARK = struct.Struct("<I")
 _MASK = 0xFFFFFFFF
 _KNOWN = b"\1\0\0\0"
+_STREAMING_NONE, _STREAMING_CHOSEN, _STREAMING_ALL = range(3)  # ``enum streaming`` of ``kernel/maps.h``
 
 
 class Decisions:
@@ -33,6 +34,10 @@ class Decisions:
         self._files: BpfMap = opened.map("files")
         self._settings: BpfMap = opened.map("settings")
         self._sessions: BpfMap = opened.map("sessions")
+        self._streamed: BpfMap = opened.map("streamed_scopes")
+        self._streaming = _STREAMING_NONE
+        self._streamed_ids: frozenset[str] = frozenset()
+        self._streamed_now: set[int] = set()
         self._host_generation = 0
         self._naming_pass = 0
         self._settings_lock = threading.Lock()
@@ -52,6 +57,7 @@ class Decisions:
                 session, scope = entered.number, entered.scope
                 if is_new:
                     self._judge_host_files_anew()
+                    self._stream_those_that_live()
             mnt, pid = vector.namespaces[:2]
             verdict = _VERDICT.pack(header.tid, header.start_ns, session, scope, mnt, pid, vector.css_set)
             self._object.run("judge", verdict)
@@ -90,6 +96,25 @@ class Decisions:
         key = _FILE_KEY.pack(program.inode, program.changed_ns, program.device, program.mount, scope, generation)
         self._files.update(key, _KNOWN)
 
+    def stream(self, containers: frozenset[str] | None) -> None:
+        """Have the kernel tell also what is not notable, of these containers, or of all (``None``)."""
+        with self._marking:
+            self._streamed_ids = containers or frozenset()
+            self._stream_those_that_live()
+        with self._settings_lock:
+            chosen = _STREAMING_CHOSEN if containers else _STREAMING_NONE
+            self._streaming = _STREAMING_ALL if containers is None else chosen
+            self._write_settings()
+
+    def _stream_those_that_live(self) -> None:
+        """A container that is started again has another number."""
+        wanted = {scope for each in self._streamed_ids if (scope := self.memberships.scope(each)) is not None}
+        for scope in self._streamed_now - wanted:
+            self._streamed.delete(_MARK.pack(scope))
+        for scope in wanted - self._streamed_now:
+            self._streamed.update(_MARK.pack(scope), _KNOWN)
+        self._streamed_now = wanted
+
     def begin_naming(self) -> None:
         """The next pass over the cgroups is a new one: each set of them is named again."""
         with self._settings_lock:
@@ -103,4 +128,4 @@ class Decisions:
             self._write_settings()
 
     def _write_settings(self) -> None:
-        self._settings.update(bytes(4), _SETTINGS.pack(self._host_generation, 0, self._naming_pass, 0))
+        self._settings.update(bytes(4), _SETTINGS.pack(self._host_generation, self._streaming, self._naming_pass, 0))

@@ -48,6 +48,10 @@ class Memberships:
         """The session of a mark."""
         return self._sessions.get(number)
 
+    def scope(self, container_id: str) -> int | None:
+        """How the kernel knows a container of which somebody lives."""
+        return self._scopes.get(container_id)
+
     def enter(
         self, key: ProcessKey, container_id: str, parent: ProcessKey | None, *, is_sent_in: bool = False
     ) -> tuple[Session, bool]:

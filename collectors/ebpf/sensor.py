@@ -28,10 +28,11 @@ from collectors.ebpf.acts import ActRecord, decode_act
 from collectors.ebpf.calls import Call, Effect, Meaning, calls_by_number
 from collectors.ebpf.cgroups import CgroupNames
 from collectors.ebpf.clock import WallClock
-from collectors.ebpf.counters import COUNTERS, Counters
+from collectors.ebpf.counters import Counters
 from collectors.ebpf.decisions import Decisions
 from collectors.ebpf.deeds import Deeds, Watching
-from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer, possible_cpus
+from collectors.ebpf.libbpf import BpfMap, BpfObject, RingBuffer
+from collectors.ebpf.losses import Losses
 from collectors.ebpf.numbers import FileNumbers
 from collectors.ebpf.processes import Naming, as_key, as_process
 from collectors.ebpf.records import (
@@ -41,6 +42,7 @@ from collectors.ebpf.records import (
     KIND_CHANGE,
     KIND_EXEC,
     KIND_REFUSED,
+    STREAMED,
     CgroupRecord,
     ExitRecord,
     Header,
@@ -49,13 +51,13 @@ from collectors.ebpf.records import (
     decode_cgroup_rows,
     decode_header,
 )
+from collectors.ebpf.streaming import streamed
 from collectors.errors import CollectorError, Malformed, Unsupported
 from collectors.events import (
     AgentTrouble,
     CredentialChange,
     Event,
     Exec,
-    Lost,
     NamespaceChange,
     ProcessEvent,
     Refused,
@@ -118,8 +120,7 @@ class EbpfSource:
         self._is_stopping = False
         self._clock = WallClock()
         self._named_at_ns = 0
-        self._lost_told = 0
-        self._counted = dict.fromkeys(COUNTERS, 0)
+        self._losses = Losses(SOURCE, emit, request_sweep)
 
     # Starting and stopping ------------------------------------------------------------------------------------------
 
@@ -201,17 +202,16 @@ class EbpfSource:
 
     def kernel_counts(self) -> dict[str, int]:
         """What the programs have seen, told and lost since they were loaded, as of the last sweep; from any thread."""
-        return self._counted
+        return self._losses.counts
 
     def tell_losses(self) -> None:
-        """Count; tell of what the ring had no room for since the last time, and have everything looked at again."""
-        cpus = possible_cpus()
-        self._counted = {name: self._maps["counters"].read_sum(index, cpus) for index, name in enumerate(COUNTERS)}
-        lost = self._counted["lost"]
-        if lost > self._lost_told:
-            count, self._lost_told = lost - self._lost_told, lost
-            self._emit(Lost(time.time_ns(), SOURCE, "ring_full", count))
-            self._request_sweep()
+        """Read the kernel's counters, and tell of what was lost since the last time."""
+        self._losses.tell(self._maps["counters"])
+
+    def stream(self, containers: frozenset[str] | None) -> None:
+        """Tell boring execs and exits too, as ``Streamed``: of these containers, or of all (``None``)."""
+        if self._decisions is not None:
+            self._decisions.stream(containers)
 
     @property
     def decisions(self) -> Decisions:
@@ -271,6 +271,9 @@ class EbpfSource:
                     self.names.made(record.cgroup, record.path)
                 case ExitRecord():
                     self._exited(record)
+                case TaskRecord() if record.header.kind in STREAMED:
+                    at_ns = self._clock.at(record.header.boot_ns)
+                    self._emit(streamed(record, at_ns, self.decisions.memberships, self._naming))
                 case TaskRecord():
                     self._acted(record, self._event(record))
                 case ActRecord():

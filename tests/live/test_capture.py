@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +26,7 @@ from agent.selftest.trial import ACT, host_victim
 from agent.state_schema import RedactionConfig
 from agent.stored_alert import stored
 from tests.support.patience import patient
+from tests.support.running_agent import RunningAgent, find_command
 
 WAIT_SECONDS = patient(30.0)
 
@@ -72,3 +76,53 @@ def test_a_capture_of_a_break_out_is_replayed_to_the_same_alerts(sensor: str, tm
         timeout=patient(60),
     )
     assert shown.stdout.splitlines() == expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not find_command(), reason="needs root and an installed hullwatch")
+@pytest.mark.parametrize("sensor", ["netlink", "poll"])
+def test_a_capture_of_the_running_agent_is_replayed_to_what_it_told(sensor: str, tmp_path: Path) -> None:
+    """One break-out was over when the capture was asked for (``--since``), another one happens while it is made."""
+    config, file = tmp_path / "agent.yaml", tmp_path / "node.capture"
+    lines = (f"sensor: {sensor}", f"state: {{directory: {json.dumps(str(tmp_path / 'state'))}}}")
+    config.write_text("\n".join((*lines, "metrics: {address: null}", "log: {format: json}")) + "\n")
+    hullwatch = find_command()
+    agent = RunningAgent((hullwatch, "run", "--config", str(config)), sensor)
+    try:
+        agent.wait_until_ready()
+        time.sleep(2)  # so that there is a past before what is asked for
+        since = dt.datetime.now(dt.UTC).isoformat()
+        past = _broken_out(agent)
+        capture = (hullwatch, "capture", str(file), "--since", since, "--config", str(config))
+        with subprocess.Popen(capture, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stderr is not None
+            assert "records through the running agent" in running.stderr.readline()
+            live = _broken_out(agent)
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=WAIT_SECONDS)
+        assert running.returncode == 0, said
+        told = [alert for alert in agent.alerts if alert.get("container", {}).get("id") in {past, live}]
+    finally:
+        agent.stop()
+    shown = subprocess.run(
+        (hullwatch, "replay", str(file), "-o", "ecs", "--config", str(config)),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    with file.open("rb") as stream:
+        reader = CaptureReader(stream)
+        assert sum(1 for _ in reader.events()) > reader.header.beginning > 10
+    replayed = [json.loads(line) for line in shown.stdout.splitlines()]
+    replayed = [alert for alert in replayed if alert.get("container", {}).get("id") in {past, live}]
+    assert {alert["container"]["id"] for alert in told if alert["rule"]["id"] == "HW-101"} == {past, live}
+    assert [json.dumps(alert) for alert in replayed][: len(told)] == [json.dumps(alert) for alert in told]
+
+
+def _broken_out(agent: RunningAgent) -> str:
+    """A container that breaks out and ends; its id, when that was told."""
+    mark = agent.mark()
+    with ThrowawayContainer(ACT, (str(host_victim()), "1.5", "20")) as container:
+        assert container.read_line().startswith("escaped ")
+        agent.wait_for("HW-101", container=container.id, since=mark)
+        time.sleep(1.5)  # what else is told of it
+        return container.id

@@ -65,9 +65,15 @@ struct {
 	__type(value, __u64);
 } sessions SEC(".maps");
 
+enum streaming {
+	STREAMING_NONE,
+	STREAMING_CHOSEN,
+	STREAMING_ALL,
+};
+
 struct settings {
 	__u32 host_generation;
-	__u32 is_full_stream; /* every exec of a container task, for who asks */
+	__u32 streaming; /* `streaming.h` */
 	__u32 naming; /* the number of the pass that names cgroups */
 	__u32 _unused;
 };
@@ -108,6 +114,8 @@ enum counter {
 	COUNTER_LOST, /* no room in the ring */
 	COUNTER_NOT_REMEMBERED, /* no room in `tasks` */
 	COUNTER_NOTABLE_ACTS,
+	COUNTER_STREAMED,
+	COUNTER_STREAM_LOST, /* half of the ring was full */
 	COUNTERS,
 };
 

@@ -3,7 +3,7 @@
 #ifndef HULLWATCH_PROCESSES_H
 #define HULLWATCH_PROCESSES_H
 
-#include "telling.h"
+#include "streaming.h"
 
 /* The record of a task; one that nobody has met yet gets one, and is a candidate. */
 static __always_inline struct task_record *meet(struct room *room, struct task_struct *task)
@@ -53,12 +53,6 @@ static __always_inline int is_sent_in(struct task_struct *task, struct task_reco
 	return !parent || !parent->session || parent->scope != known->scope;
 }
 
-static __always_inline int is_full_stream(void)
-{
-	struct settings *set = get_settings();
-	return set && set->is_full_stream;
-}
-
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 {
@@ -87,13 +81,15 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid)
 	int is_notable = is_candidate(known, &room->vector);
 	known->is_asked = is_notable;
 	if (known->session)
-		is_notable |= is_change | is_full_stream() | is_sent_in(task, known);
+		is_notable |= is_change | is_sent_in(task, known);
 	if (!is_notable)
 		is_notable = (task->real_parent->flags & PF_KTHREAD) || !is_known_file(task, known->scope);
 	known->last = room->vector;
 	if (is_notable) {
 		count(COUNTER_NOTABLE_EXECS);
 		tell(room, task, known, KIND_EXEC, pack(CAUSE_EXEC, 0));
+	} else if (is_streamed(known)) {
+		stream(room, task, known, KIND_STREAM_EXEC);
 	}
 	return 0;
 }
@@ -156,6 +152,8 @@ static __noinline void forget(struct room *room, struct task_struct *task, struc
 	__u32 session = known->session;
 	__u64 start_ns = known->start_ns;
 	int is_last = session && departed(session), is_told = known->is_told;
+	if (!is_told && !is_last && tid == task->tgid && is_streamed(known))
+		stream(room, task, known, KIND_STREAM_EXIT);
 	bpf_map_delete_elem(&tasks, &tid);
 	if (!is_told && !is_last)
 		return;

@@ -19,6 +19,8 @@ enum kind {
 	KIND_EXIT = 5,
 	KIND_CGROUP = 6, /* a cgroup was made */
 	KIND_ACT = 7, /* `techniques.h` */
+	KIND_STREAM_EXEC = 8, /* `streaming.h` */
+	KIND_STREAM_EXIT = 9,
 };
 
 enum cause { /* of a change, where no system call is the cause */
