@@ -70,7 +70,7 @@ class Agent:
         self._handle_signals()
         way_out = WayOut(self._config, on_gone=self._inbox.wake, emit=self._inbox.put)
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)
-        self._sources = Sources(self._config, collectors, self._inbox.put)
+        self._sources = Sources(self._config, collectors, self._inbox.put, config_path=self._config_path)
         choice = self._sources.choose()
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
@@ -110,6 +110,7 @@ class Agent:
             reason=choice.reason,
             detectors=len(pipeline.counts),
             watch_over=self._sources.watch_over,
+            asked_by=self._sources.asked_by,
         )
         self._give_up_rights(choice, collectors)
         way_out.start(builder, control.committed)

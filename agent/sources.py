@@ -19,7 +19,9 @@ from agent import tally
 from agent.assembly import Collectors
 from agent.care import keep_running
 from agent.config_schema import Config
+from agent.control_schema import socket_path
 from agent.errors import ConfigError
+from agent.own_files import own_patterns
 from agent.pod_source import new_pod_watch
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
@@ -33,12 +35,13 @@ from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKi
 from collectors.host import refresh_baseline
 from collectors.kubernetes.kubelet_disk import KubeletDisk
 from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
+from collectors.node.kubelet import static_pod_paths
 from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
-from collectors.own_objects import OwnObjects
+from collectors.own_objects import CONTROL_SOCKET, OwnObjects
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
-from collectors.watched_objects import WATCHED, configured
+from collectors.watched_objects import WATCHED, configured, static_pods
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -76,13 +79,21 @@ class SensorChoice:
 class Sources:
     """Owns the threads. ``start`` may raise ``ConfigError`` where a tier was demanded that the node refuses."""
 
-    def __init__(self, config: Config, collectors: Collectors, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        collectors: Collectors,
+        emit: Callable[[Event], None],
+        *,
+        config_path: str | None = None,
+    ) -> None:
         self.health: dict[str, SourceHealth] = {}
         self._config = config
         self._collectors = collectors
         self._emit = emit
         self._tracer = 0
-        self._own = OwnObjects(collectors.roots.proc, config.state.directory)
+        self._own_files = (config_path, config.state.directory, socket_path(config.control, config.state.directory))
+        self._own = OwnObjects(collectors.roots.proc, config.state.directory, self._own_files[2], config_path)
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -92,6 +103,7 @@ class Sources:
         self._node_due = time.monotonic()
         self._connector: ConnectorSource | None = None
         self._ebpf: EbpfSource | None = None
+        self._object_watch: ObjectWatch | None = None
         self._sweeper: Sweep | EbpfSweep = collectors.sweep
         self._docker: DockerMetadata | None = None
         self._kubelet_disk = KubeletDisk(
@@ -130,7 +142,7 @@ class Sources:
         extra = (configured(each.path, each.kind, below=each.below) for each in self._config.watched_objects)
         namespace = self._collectors.host.namespaces.mnt
         object_watch = ObjectWatch(
-            (*WATCHED, *extra),
+            (*own_patterns(*self._own_files), *WATCHED, *extra),
             self._collectors.roots.host,
             namespace if isinstance(namespace, int) else 0,
             clock_ns=time.monotonic_ns,
@@ -145,7 +157,7 @@ class Sources:
             watching=Watching(object_watch, connections),
         )
         source.open()
-        self._ebpf = source
+        self._ebpf, self._object_watch = source, object_watch
         self._sweeper = EbpfSweep(
             source,
             self._collectors.observer,
@@ -200,7 +212,7 @@ class Sources:
                 socket_path=docker.socket,
                 on_change=self._docker_changed,
             )
-            self._docker.start()
+            self._run("docker", self._docker.run)
 
     @property
     def connector(self) -> ConnectorSource | None:
@@ -272,8 +284,20 @@ class Sources:
         if tracer and tracer != self._tracer:
             self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, "agent", "TracerPid", tracer))
         self._tracer = tracer
-        for part, why in self._own.changes():
+        changes = tuple(self._own.changes())
+        if self._stopping.is_set():  # asked after the look: an agent that ends takes its socket away itself
+            return
+        for part, why in changes:
             self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, part, why))
+
+    def asked_by(self, pid: int) -> None:
+        """A process has connected to the control socket: told of a container, other than the agent's own pod's."""
+        observer = self._collectors.observer
+        tracked, ourselves = observer.observe(pid), observer.tracked(os.getpid()) or observer.observe(os.getpid())
+        if tracked is None or tracked.container_id is None:
+            return
+        if ourselves is None or ourselves.container_id != tracked.container_id:
+            self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, CONTROL_SOCKET, "connected", pid))
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""
@@ -292,6 +316,8 @@ class Sources:
         self._node_due = time.monotonic() + NODE_REFRESH_SECONDS
         node = read_node(self._collectors.roots, self._host)
         self._kubelet_disk.use(node.kubelet)
+        if self._object_watch is not None:
+            self._object_watch.use(static_pods(static_pod_paths(node.kubelet)))
         if node != self._node:
             self._node = node
             self._emit(NodeSeen(time.time_ns(), node))
