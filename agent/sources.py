@@ -41,7 +41,7 @@ from collectors.node_facts import NodeFacts
 from collectors.own_objects import CONTROL_SOCKET, OwnObjects
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
-from collectors.watched_objects import WATCHED, configured, static_pods
+from collectors.watched_objects import WATCHED, Pattern, configured, static_pods
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -104,6 +104,7 @@ class Sources:
         self._connector: ConnectorSource | None = None
         self._ebpf: EbpfSource | None = None
         self._object_watch: ObjectWatch | None = None
+        self._own_patterns: tuple[Pattern, ...] = ()
         self._sweeper: Sweep | EbpfSweep = collectors.sweep
         self._docker: DockerMetadata | None = None
         self._kubelet_disk = KubeletDisk(
@@ -142,7 +143,7 @@ class Sources:
         extra = (configured(each.path, each.kind, below=each.below) for each in self._config.watched_objects)
         namespace = self._collectors.host.namespaces.mnt
         object_watch = ObjectWatch(
-            (*own_patterns(*self._own_files), *WATCHED, *extra),
+            (*WATCHED, *extra),
             self._collectors.roots.host,
             namespace if isinstance(namespace, int) else 0,
             clock_ns=time.monotonic_ns,
@@ -158,6 +159,8 @@ class Sources:
         )
         source.open()
         self._ebpf, self._object_watch = source, object_watch
+        self._own_patterns = own_patterns(*self._own_files)  # now that the library is loaded
+        object_watch.use(self._own_patterns)
         self._sweeper = EbpfSweep(
             source,
             self._collectors.observer,
@@ -317,7 +320,7 @@ class Sources:
         node = read_node(self._collectors.roots, self._host)
         self._kubelet_disk.use(node.kubelet)
         if self._object_watch is not None:
-            self._object_watch.use(static_pods(static_pod_paths(node.kubelet)))
+            self._object_watch.use((*self._own_patterns, *static_pods(static_pod_paths(node.kubelet))))
         if node != self._node:
             self._node = node
             self._emit(NodeSeen(time.time_ns(), node))

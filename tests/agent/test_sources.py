@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,11 +21,12 @@ from collectors.containers.docker import DockerMetadata, SourceState
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Denied, Unsupported
-from collectors.events import AgentTrouble, Event, TroubleKind
+from collectors.events import AgentTrouble, Event, TroubleKind, WatchKind
 from collectors.facts import ProcessKey, Unknown
 from collectors.node.kubelet import STATIC_POD_PATHS, parse_kubelet
 from collectors.node_facts import NodeFacts
 from collectors.observer import Observer, Tracked
+from collectors.watched_objects import Pattern
 from detectors.base import Tier
 
 Sensor = Literal["auto", "ebpf", "netlink", "poll"]
@@ -122,9 +123,14 @@ def test_the_kubelets_static_pods_are_watched_and_follow_its_configuration(monke
     made = NodeFacts((), None, kubelet, (), (), unread, unread, unread)
     monkeypatch.setattr(sources, "read_node", lambda *_: made)
     used: list[tuple[str, ...]] = []
-    monkeypatch.setattr(ObjectWatch, "use", lambda _, patterns: used.append(tuple(each.path for each in patterns)))
+
+    def use(_: ObjectWatch, patterns: Iterable[Pattern]) -> None:
+        used.append(tuple(each.path for each in patterns if each.kind is WatchKind.PERSISTENCE))
+
+    monkeypatch.setattr(ObjectWatch, "use", use)
     found = new_sources(Config(sensor="ebpf"))
     found.choose()
+    used.clear()
     found._refresh_node()
     assert used == [("/srv/pods", *STATIC_POD_PATHS)]
     made = replace(made, kubelet=parse_kubelet((b"kubelet", b"--pod-manifest-path=/opt/pods"), None))

@@ -125,7 +125,7 @@ def test_a_container_that_stops_the_agent_is_told_once_it_goes_on(
     finally:
         os.kill(agent.pid, signal.SIGCONT)
     told = agent.wait_for("HW-903", container=intruder.id, at_least=CRITICAL, since=mark)
-    assert told["hullwatch"]["evidence"]["signal"] == signal.SIGSTOP
+    assert told["hullwatch"]["evidence"]["signal"] == str(int(signal.SIGSTOP))
     agent.wait_for("HW-214", container=intruder.id, at_least=CRITICAL, since=mark)
 
 
