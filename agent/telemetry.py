@@ -39,7 +39,8 @@ FRESH_SECONDS = 1.0
 ENDPOINT_GRACE_SECONDS = 5.0
 KUBERNETES_SILENT_SECONDS = 60.0
 
-# Blindness that somebody can mend (a capability, a bound); the other kinds are processes that ended meanwhile.
+# Blindness that somebody can mend (a capability, a bound). The other kinds are processes that ended meanwhile, and what
+# no agent that keeps few rights can read on any node (``unsupported``): counted, and no reason to call anybody.
 BLIND_TROUBLE = frozenset({"denied", "malformed", "too_large"})
 
 
