@@ -48,6 +48,7 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
+PATIENCE = 10  # times as rarely, while memory is short
 NODE_REFRESH_SECONDS = 300.0
 
 AUTO = (Tier.NETLINK,)  # and not yet EBPF: docs/adr/0010
@@ -97,6 +98,7 @@ class Sources:
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._patience = 1
         self._host = collectors.host
         self._host_refreshed = time.monotonic()
         self._node: NodeFacts | None = None
@@ -237,6 +239,10 @@ class Sources:
         """How the Kubernetes API does; ``None`` where it is not asked."""
         return self._pods.status if self._pods is not None else None
 
+    def enrich_rarely(self, *, is_rare: bool) -> None:
+        """Look for what alerts are enriched with (kubelet, node, host's programs) ten times as rarely, or as before."""
+        self._patience = PATIENCE if is_rare else 1
+
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
         self._collectors.observer.forget_what_was_told()
@@ -269,7 +275,8 @@ class Sources:
                 self._ebpf.watch_objects()
             self._sweeper.run()
             self._collectors.observer.refresh_containers()
-            self._kubelet_disk.look()
+            if self._sweeper.number % self._patience == 0:
+                self._kubelet_disk.look()
             self._look_at_ourselves()
             self._collectors.values.look()
             self._collectors.sockets.look()
@@ -304,7 +311,7 @@ class Sources:
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""
-        if time.monotonic() < self._host_refreshed + HOST_REFRESH_SECONDS:
+        if time.monotonic() < self._host_refreshed + HOST_REFRESH_SECONDS * self._patience:
             return
         self._host_refreshed = time.monotonic()
         host = refresh_baseline(self._host, self._collectors.roots)
@@ -316,7 +323,7 @@ class Sources:
         """At start and every five minutes: how the node's daemons and its kernel are configured."""
         if time.monotonic() < self._node_due:
             return
-        self._node_due = time.monotonic() + NODE_REFRESH_SECONDS
+        self._node_due = time.monotonic() + NODE_REFRESH_SECONDS * self._patience
         node = read_node(self._collectors.roots, self._host)
         self._kubelet_disk.use(node.kubelet)
         if self._object_watch is not None:

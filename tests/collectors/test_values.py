@@ -271,7 +271,7 @@ print([each.name for each in told if isinstance(each, KernelValue) and "denied" 
 def test_what_nobody_may_read_who_keeps_few_rights_is_not_called_denied() -> None:
     """By a process with the capabilities of the manifests, of this very node."""
     few = "--bounding-set=-all,+sys_ptrace,+dac_read_search,+bpf,+net_admin"
-    ran = subprocess.run(
+    ran = subprocess.run(  # noqa: S603  (a fixed command)
         ["setpriv", few, "--inh-caps=-all", "--", sys.executable, "-c", READ_AS_THE_AGENT],  # noqa: S607
         check=True,
         capture_output=True,

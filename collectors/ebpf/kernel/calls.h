@@ -87,7 +87,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_any_call, struct task_struct *registers, long result)
 {
 	struct pt_regs___x86 *x86 = (void *)registers;
-	struct pt_regs___arm64 *arm64 = (void *)registers;
+	struct pt_regs___on_arm64 *arm64 = (void *)registers;
 	__u32 number = MAX_CALLS;
 	if (bpf_core_field_exists(x86->orig_ax))
 		number = BPF_CORE_READ(x86, orig_ax);

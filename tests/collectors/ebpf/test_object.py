@@ -30,9 +30,9 @@ def compiled(target: Path, *more: str) -> bytes:
 
 
 def test_is_the_same_for_arm64_as_for_amd64(tmp_path: Path) -> None:
-    """With what libbpf's headers, and those of most programs, tell machines apart by."""
-    amd64 = compiled(tmp_path / "amd64.o", "-D__TARGET_ARCH_x86", "-D__x86_64__")
-    arm64 = compiled(tmp_path / "arm64.o", "-D__TARGET_ARCH_arm64", "-D__aarch64__")
+    """With what libbpf's headers tell machines apart by: no program may come to hang on it."""
+    amd64 = compiled(tmp_path / "amd64.o", "-D__TARGET_ARCH_x86")
+    arm64 = compiled(tmp_path / "arm64.o", "-D__TARGET_ARCH_arm64")
     assert amd64 == arm64 == compiled(tmp_path / "any.o")
     assert arm64[:6] == b"\x7fELF\x02\x01"  # 64 bits, little-endian, which both machines are
 
