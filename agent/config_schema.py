@@ -225,6 +225,16 @@ class LimitsConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         int,
         Meta(ge=1024, le=1_048_576, description="Findings that are remembered, so that repetitions are only counted."),
     ] = 16_384
+    memory_bytes: Annotated[
+        Annotated[int, Meta(ge=16_777_216)] | None,
+        Meta(
+            description="Resident memory beyond which the agent saves, a step after the other until it is enough: it "
+            "drops caches; shortens the stories of incidents and keeps no alert in memory that is on disk; looks ten "
+            "times more rarely for what alerts are enriched with; at last takes no new processes of the host into the "
+            "state, which are counted. Each step is taken back when memory falls. No alert is given up. `null`: four "
+            "fifths of the limit of its cgroup, or of the variable MEMORY_LIMIT, where there is one.",
+        ),
+    ] = None
 
 
 class HardeningConfig(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import FrameType
 
 import psutil
@@ -27,11 +29,13 @@ from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
 from agent.incidents import INCIDENT
 from agent.log import configure_log
+from agent.memory import MemoryGuard, Step, read_resident, soft_limit
 from agent.own_rights import give_up
 from agent.pipeline import Pipeline
 from agent.policy import Policy, load_warnings
 from agent.report import AlertBuilder
 from agent.sources import SensorChoice, Sources
+from agent.state import NodeState
 from agent.telemetry import Telemetry
 from agent.way_out import WayOut
 from collectors.events import Event, Lost, SweepDone
@@ -60,13 +64,14 @@ class Agent:
         self._reloading = False
         self._is_ready = False
         self._deliver_until = 0.0
+        self._memory: MemoryGuard | None = None
 
     def run(self) -> int:
         """Run until a signal ends it; the exit status."""
         self._handle_signals()
         way_out = WayOut(self._config, on_gone=self._inbox.wake, emit=self._inbox.put)
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)
-        self._sources = Sources(self._config, collectors, self._inbox.put)
+        self._sources = Sources(self._config, collectors, self._inbox.put, config_path=self._config_path)
         choice = self._sources.choose()
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
@@ -97,6 +102,8 @@ class Agent:
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
         control = Control(self._config, state, pipeline)
+        self._memory = self._guard_memory(pipeline, way_out, state, collectors, control.lock)
+        telemetry.watch_memory(self._memory.status)
         control.open(
             self._config_path,
             telemetry,
@@ -106,6 +113,7 @@ class Agent:
             detectors=len(pipeline.counts),
             watch_over=self._sources.watch_over,
             stream=self._sources.stream,
+            asked_by=self._sources.asked_by,
         )
         self._give_up_rights(choice, collectors)
         way_out.start(builder, control.committed)
@@ -144,6 +152,8 @@ class Agent:
             if way_out.is_gone:
                 self._log.error("sinks_gone", why="nobody takes alerts any more")
                 return EXIT_SINK_LOST
+            if self._memory is not None:
+                self._memory.turned()
             event = self._inbox.take(IDLE_SECONDS)
             if event is None:
                 continue
@@ -162,6 +172,36 @@ class Agent:
             way_out.turned(is_idle=len(self._inbox) == 0)
             telemetry.handled(event)
             self._note(event, pipeline, choice, collectors)
+
+    def _guard_memory(
+        self, pipeline: Pipeline, way_out: WayOut, state: NodeState, collectors: Collectors, lock: Lock
+    ) -> MemoryGuard:
+        """The steps by which memory is saved, in their order (docs/threat-model.md)."""
+        assert self._sources is not None
+        rarely = self._sources.enrich_rarely
+
+        def shorten(*, is_short: bool) -> None:
+            with lock:
+                pipeline.incidents.shorten(is_short=is_short)
+            way_out.spare_memory(is_sparing=is_short)
+
+        def refuse(*, is_refusing: bool) -> None:
+            state.refuses_host_processes = is_refusing
+
+        steps = (
+            Step("caches", _nothing, _nothing),  # dropped with every step
+            Step("histories", partial(shorten, is_short=True), partial(shorten, is_short=False)),
+            Step("enrichment", partial(rarely, is_rare=True), partial(rarely, is_rare=False)),
+            Step("processes", partial(refuse, is_refusing=True), partial(refuse, is_refusing=False)),
+        )
+        roots = collectors.roots
+        return MemoryGuard(
+            soft_limit(self._config.limits.memory_bytes, os.environ, roots.proc, roots.sys),
+            steps,
+            read_bytes=read_resident,
+            monotonic=time.monotonic,
+            refused=lambda: state.refused_host_processes,
+        )
 
     def _note(self, event: Event, pipeline: Pipeline, choice: SensorChoice, collectors: Collectors) -> None:
         """Log what the agent itself must tell: that it is ready, and what was lost."""
@@ -239,6 +279,10 @@ class Agent:
         configure_log(config.log)
         self._log.info("reloaded", needs_restart=_needs_restart(self._config, config))
         return True
+
+
+def _nothing() -> None:
+    """A step that does nothing of its own."""
 
 
 def _tells_incidents(config: Config) -> bool:

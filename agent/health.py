@@ -55,6 +55,7 @@ class Code(StrEnum):
     SINK_DROPPING = "sink_dropping"
     ENDPOINT_UNAVAILABLE = "endpoint_unavailable"
     CONTROL_UNAVAILABLE = "control_unavailable"
+    MEMORY_SHORT = "memory_short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Vitals:
     sinks: tuple[SinkStatus, ...]
     ages: Mapping[tuple[Code, str], float]
     is_control_missing: bool = False
+    memory_steps: tuple[str, ...] = ()  # by which memory is saved now
 
 
 class Growth:
@@ -203,6 +205,9 @@ def _sensing(vitals: Vitals) -> Iterator[Reason]:
         yield Reason(Code.ENDPOINT_UNAVAILABLE, Status.DEGRADED, "the metrics endpoint cannot listen: see the log")
     if vitals.is_control_missing:
         yield Reason(Code.CONTROL_UNAVAILABLE, Status.DEGRADED, "the control socket cannot be made: see the log")
+    if vitals.memory_steps:
+        detail = f"memory is short, and saved by: {', '.join(vitals.memory_steps)}"
+        yield Reason(Code.MEMORY_SHORT, Status.DEGRADED, detail)
 
 
 _WORDS: Mapping[Code, str] = {

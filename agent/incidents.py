@@ -30,6 +30,7 @@ from detectors.base import Detector, Family, Severity, Tier
 
 WINDOW_NS = 15 * 60 * 1_000_000_000
 MAX_STORY = 64
+SHORT_STORY = 16  # while memory is short (agent.memory)
 MAX_SUBJECTS = 16_384
 
 BEHAVIOUR = frozenset({Family.DRIFT, Family.TECHNIQUE, Family.OPERATOR})
@@ -156,10 +157,18 @@ class Incidents:
         self._exposures: OrderedDict[str, dict[str, Chapter]] = OrderedDict()
         self._subjects: OrderedDict[ProcessKey, str] = OrderedDict()
         self._overdue: list[IncidentChange] = []
+        self._max_story = MAX_STORY
         self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def shorten(self, *, is_short: bool) -> None:
+        """Keep ``SHORT_STORY`` findings of each story from now on, those there are included; or as many as before."""
+        self._max_story = SHORT_STORY if is_short else MAX_STORY
+        if is_short:
+            for container_id, incident in self._open.items():
+                self._open[container_id] = replace(incident, story=_shortened(list(incident.story), SHORT_STORY))
 
     def assign(self, container_id: str | None, at_ns: int, subject: ProcessKey | None = None) -> Incident:
         """The incident that a finding of that container belongs to, made when the last one is too long ago.
@@ -194,7 +203,7 @@ class Incidents:
             phase = Phase.OPENED
         current = replace(
             current,
-            story=_shortened(story),
+            story=_shortened(story, self._max_story),
             severity=max(severity, before),
             why=why if severity >= before else current.why,
             is_told=current.is_told or phase is not None,
@@ -257,7 +266,7 @@ class Incidents:
         given = self._exposures.get(incident.container_id or "", {})
         before = [each for rule_id, each in given.items() if rule_id not in told]
         story = sorted((*before, *incident.story), key=lambda each: each.at_ns)
-        return replace(incident, story=_shortened(story))
+        return replace(incident, story=_shortened(story, self._max_story))
 
     def _remember_exposure(self, container_id: str, chapter: Chapter) -> None:
         self._exposures.setdefault(container_id, {})[chapter.rule_id] = chapter
@@ -287,10 +296,10 @@ class Incidents:
         return hashlib.blake2b(seed, digest_size=16, person=b"hullwatch.inc").hexdigest()
 
 
-def _shortened(story: list[Chapter]) -> tuple[Chapter, ...]:
+def _shortened(story: list[Chapter], limit: int) -> tuple[Chapter, ...]:
     """The story with room for what comes: of what is too much, the mildest of the latest goes first."""
     kept = list(story)
-    while len(kept) > MAX_STORY:
+    while len(kept) > limit:
         mildest = min(range(len(kept)), key=lambda index: (kept[index].severity, -index))
         del kept[mildest]
     return tuple(kept)

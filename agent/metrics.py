@@ -15,6 +15,7 @@ from agent import metrics_catalog as catalog
 from agent.exposition import Metric, Sample
 from agent.health import Code, OutboxStatus, SinkStatus, Status
 from agent.measurements import QUEUE_SOURCE
+from agent.memory import MemoryStatus
 from agent.pipeline import DetectorCounts
 from agent.snapshot import EbpfReading, ProcessReading, Snapshot
 from collectors.containers.docker import SourceState
@@ -62,6 +63,7 @@ def collect(snapshot: Snapshot) -> Iterator[Sample]:
         yield from _outbox(snapshot.outbox)
     yield from _sinks(snapshot.sinks, snapshot.now_ns)
     yield from _process(snapshot.process)
+    yield from _memory(snapshot.memory)
 
 
 def blind_kind(why: str) -> str:
@@ -246,6 +248,14 @@ def _process(process: ProcessReading) -> Iterator[Sample]:
     yield Sample(catalog.PROCESS_START, process.started_seconds)
     if process.open_fds is not None:
         yield Sample(catalog.PROCESS_FDS, process.open_fds)
+
+
+def _memory(memory: MemoryStatus) -> Iterator[Sample]:
+    if memory.limit_bytes is not None:
+        yield Sample(catalog.MEMORY_LIMIT, memory.limit_bytes)
+    yield Sample(catalog.MEMORY_STEPS, len(memory.steps))
+    yield from (Sample(catalog.MEMORY_STEPS_TAKEN, count, (step,)) for step, count in _pairs(memory.taken))
+    yield Sample(catalog.MEMORY_REFUSED, memory.refused_processes)
 
 
 def _known(metric: Metric, values: Mapping[str, int | None]) -> Iterator[Sample]:

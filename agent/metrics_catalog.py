@@ -302,6 +302,23 @@ PROCESS_RSS = Metric("process_resident_memory_bytes", Kind.GAUGE, "Resident memo
 PROCESS_START = Metric("process_start_time_seconds", Kind.GAUGE, "When the agent was started, Unix time.")
 PROCESS_FDS = Metric("process_open_fds", Kind.GAUGE, "Open descriptors of the agent.")
 
+# Its own limit on memory ----------------------------------------------------------------------------------------------
+
+MEMORY_LIMIT = Metric("hullwatch_memory_limit_bytes", Kind.GAUGE, "Resident memory from which on the agent saves.")
+MEMORY_STEPS = Metric("hullwatch_memory_steps", Kind.GAUGE, "Steps by which memory is saved now, of four.")
+MEMORY_STEPS_TAKEN = Metric(
+    "hullwatch_memory_steps_taken_total",
+    Kind.COUNTER,
+    "How often a step was taken to save memory.",
+    ("step",),
+    "caches, histories, enrichment, processes",
+)
+MEMORY_REFUSED = Metric(
+    "hullwatch_memory_refused_processes_total",
+    Kind.COUNTER,
+    "New processes of the host that were not taken into the state, the last step.",
+)
+
 METRICS: tuple[Metric, ...] = (
     BUILD_INFO,
     HEALTH_STATUS,
@@ -369,5 +386,9 @@ METRICS: tuple[Metric, ...] = (
     PROCESS_RSS,
     PROCESS_START,
     PROCESS_FDS,
+    MEMORY_LIMIT,
+    MEMORY_STEPS,
+    MEMORY_STEPS_TAKEN,
+    MEMORY_REFUSED,
 )
 """All of the above, in the order of the page and of a scrape."""

@@ -62,6 +62,7 @@ MEANINGS = {
     Code.SINK_FAILING: "a sink fails, or its oldest alert waits for more than 60 s",
     Code.SINK_DROPPING: "alerts were dropped for a sink",
     Code.ENDPOINT_UNAVAILABLE: "the address of this endpoint is taken; it is tried again",
+    Code.MEMORY_SHORT: "the agent is beyond `limits.memory_bytes` and saves by steps, the last of which costs sight",
     Code.CONTROL_UNAVAILABLE: "the control socket cannot be made, so no command reaches the agent; it is tried again",
 }
 

@@ -70,6 +70,7 @@ class Outbox:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._recent = RecentAlerts(memory_bytes)
+        self._is_sparing = False
         self._memory_bytes = memory_bytes
         self._cursors: dict[str, int] = {}
         self._unsaved_cursors: set[str] = set()
@@ -390,11 +391,19 @@ class Outbox:
             if last is not None:
                 self._edge = max(self._edge, last)
 
+    def spare_memory(self, *, is_sparing: bool) -> None:
+        """Keep nothing in memory that is in the file: sinks read it from there. What is not yet there stays."""
+        with self._lock:
+            self._is_sparing = is_sparing
+            self._bound_memory()
+
     def _bound_memory(self) -> None:
         """First what is in the file, then what every sink has, then the lowest severity."""
+        is_on_disk = self._file is not None
+        if self._is_sparing and is_on_disk and (last := self._recent.let_go(self._saved)) is not None:
+            self._edge = max(self._edge, last)
         if not self._recent.is_over:
             return
-        is_on_disk = self._file is not None
         for until in (self._saved if is_on_disk else 0, self._delivered()):
             last = self._recent.trim(until)
             if last is not None:

@@ -28,13 +28,7 @@ def new_pod_watch(
     """The watch, ``None`` where it is not wanted; ``ConfigError`` where nothing says whom to ask, or for which node."""
     if not config.enabled:
         return None
-    node = config.node_name or environment.get(NODE_NAME, "")
-    if _NODE_NAME.fullmatch(node) is None:
-        problem = f"is not set, and {NODE_NAME} in the environment is {node!r}; wanted the node's name in the cluster"
-        raise ConfigError("", None, "kubernetes.node_name", problem)
-    server = config.server or _cluster_server(environment)
-    if server is None:
-        raise ConfigError("", None, "kubernetes.server", "is not set, and the agent runs in no cluster")
+    server, node = whom_to_ask(config, environment)
 
     def connect() -> PodsApi:
         with IMPORTING:
@@ -51,6 +45,18 @@ def new_pod_watch(
         spread_seconds=config.start_spread_seconds,
         on_change=on_change,
     )
+
+
+def whom_to_ask(config: KubernetesApiConfig, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The API server, and the name of this node; ``ConfigError`` where nothing says so."""
+    node = config.node_name or environment.get(NODE_NAME, "")
+    if _NODE_NAME.fullmatch(node) is None:
+        problem = f"is not set, and {NODE_NAME} in the environment is {node!r}; wanted the node's name in the cluster"
+        raise ConfigError("", None, "kubernetes.node_name", problem)
+    server = config.server or _cluster_server(environment)
+    if server is None:
+        raise ConfigError("", None, "kubernetes.server", "is not set, and the agent runs in no cluster")
+    return server, node
 
 
 def _cluster_server(environment: Mapping[str, str]) -> str | None:

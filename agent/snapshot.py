@@ -6,10 +6,11 @@ Tables of counters are the parts' own, and may grow while they are looked at: wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.health import Health, OutboxStatus, SinkStatus
 from agent.measurements import Measured
+from agent.memory import MemoryStatus
 from agent.pipeline import DetectorCounts
 from agent.policy import ExceptionState
 from collectors.connector.source import Counters as ConnectorCounters
@@ -96,3 +97,4 @@ class Snapshot:
     outbox: OutboxStatus | None
     sinks: tuple[SinkStatus, ...]
     process: ProcessReading
+    memory: MemoryStatus = field(default_factory=MemoryStatus)

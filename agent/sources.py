@@ -19,7 +19,9 @@ from agent import tally
 from agent.assembly import Collectors
 from agent.care import keep_running
 from agent.config_schema import Config
+from agent.control_schema import socket_path
 from agent.errors import ConfigError
+from agent.own_files import own_patterns
 from agent.pod_source import new_pod_watch
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
@@ -33,18 +35,20 @@ from collectors.events import AgentTrouble, Event, HostSeen, NodeSeen, TroubleKi
 from collectors.host import refresh_baseline
 from collectors.kubernetes.kubelet_disk import KubeletDisk
 from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
+from collectors.node.kubelet import static_pod_paths
 from collectors.node.reader import read_node
 from collectors.node_facts import NodeFacts
-from collectors.own_objects import OwnObjects
+from collectors.own_objects import CONTROL_SOCKET, OwnObjects
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
-from collectors.watched_objects import WATCHED, configured
+from collectors.watched_objects import WATCHED, Pattern, configured, static_pods
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 JOIN_SECONDS = 2.0
 HOST_REFRESH_SECONDS = 30.0
+PATIENCE = 10  # times as rarely, while memory is short
 NODE_REFRESH_SECONDS = 300.0
 
 _ASKED_FOR = "the configuration asks for it"
@@ -75,22 +79,33 @@ class SensorChoice:
 class Sources:
     """Owns the threads. ``start`` may raise ``ConfigError`` where a tier was demanded that the node refuses."""
 
-    def __init__(self, config: Config, collectors: Collectors, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        collectors: Collectors,
+        emit: Callable[[Event], None],
+        *,
+        config_path: str | None = None,
+    ) -> None:
         self.health: dict[str, SourceHealth] = {}
         self._config = config
         self._collectors = collectors
         self._emit = emit
         self._tracer = 0
-        self._own = OwnObjects(collectors.roots.proc, config.state.directory)
+        self._own_files = (config_path, config.state.directory, socket_path(config.control, config.state.directory))
+        self._own = OwnObjects(collectors.roots.proc, config.state.directory, self._own_files[2], config_path)
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._patience = 1
         self._host = collectors.host
         self._host_refreshed = time.monotonic()
         self._node: NodeFacts | None = None
         self._node_due = time.monotonic()
         self._connector: ConnectorSource | None = None
         self._ebpf: EbpfSource | None = None
+        self._object_watch: ObjectWatch | None = None
+        self._own_patterns: tuple[Pattern, ...] = ()
         self._sweeper: Sweep | EbpfSweep = collectors.sweep
         self._docker: DockerMetadata | None = None
         self._kubelet_disk = KubeletDisk(
@@ -150,7 +165,9 @@ class Sources:
             watching=Watching(object_watch, connections),
         )
         source.open()
-        self._ebpf = source
+        self._ebpf, self._object_watch = source, object_watch
+        self._own_patterns = own_patterns(*self._own_files)  # now that the library is loaded
+        object_watch.use(self._own_patterns)
         self._sweeper = EbpfSweep(
             source,
             self._collectors.observer,
@@ -205,7 +222,7 @@ class Sources:
                 socket_path=docker.socket,
                 on_change=self._docker_changed,
             )
-            self._docker.start()
+            self._run("docker", self._docker.run)
 
     @property
     def connector(self) -> ConnectorSource | None:
@@ -231,6 +248,10 @@ class Sources:
         """Tell ordinary work of these containers too, of all (``None``) or of none, where the tier leaves it out."""
         if self._ebpf is not None:
             self._ebpf.stream(containers)
+
+    def enrich_rarely(self, *, is_rare: bool) -> None:
+        """Look for what alerts are enriched with (kubelet, node, host's programs) ten times as rarely, or as before."""
+        self._patience = PATIENCE if is_rare else 1
 
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
@@ -264,7 +285,8 @@ class Sources:
                 self._ebpf.watch_objects()
             self._sweeper.run()
             self._collectors.observer.refresh_containers()
-            self._kubelet_disk.look()
+            if self._sweeper.number % self._patience == 0:
+                self._kubelet_disk.look()
             self._look_at_ourselves()
             self._collectors.values.look()
             self._collectors.governing.look()
@@ -283,12 +305,24 @@ class Sources:
         if tracer and tracer != self._tracer:
             self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, "agent", "TracerPid", tracer))
         self._tracer = tracer
-        for part, why in self._own.changes():
+        changes = tuple(self._own.changes())
+        if self._stopping.is_set():  # asked after the look: an agent that ends takes its socket away itself
+            return
+        for part, why in changes:
             self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, part, why))
+
+    def asked_by(self, pid: int) -> None:
+        """A process has connected to the control socket: told of a container, other than the agent's own pod's."""
+        observer = self._collectors.observer
+        tracked, ourselves = observer.observe(pid), observer.tracked(os.getpid()) or observer.observe(os.getpid())
+        if tracked is None or tracked.container_id is None:
+            return
+        if ourselves is None or ourselves.container_id != tracked.container_id:
+            self._emit(AgentTrouble(time.time_ns(), TroubleKind.ATTACKED, CONTROL_SOCKET, "connected", pid))
 
     def _refresh_host(self) -> None:
         """Every half minute: programs that were upgraded, disks that came."""
-        if time.monotonic() < self._host_refreshed + HOST_REFRESH_SECONDS:
+        if time.monotonic() < self._host_refreshed + HOST_REFRESH_SECONDS * self._patience:
             return
         self._host_refreshed = time.monotonic()
         host = refresh_baseline(self._host, self._collectors.roots)
@@ -300,9 +334,11 @@ class Sources:
         """At start and every five minutes: how the node's daemons and its kernel are configured."""
         if time.monotonic() < self._node_due:
             return
-        self._node_due = time.monotonic() + NODE_REFRESH_SECONDS
+        self._node_due = time.monotonic() + NODE_REFRESH_SECONDS * self._patience
         node = read_node(self._collectors.roots, self._host)
         self._kubelet_disk.use(node.kubelet)
+        if self._object_watch is not None:
+            self._object_watch.use((*self._own_patterns, *static_pods(static_pod_paths(node.kubelet))))
         if node != self._node:
             self._node = node
             self._emit(NodeSeen(time.time_ns(), node))

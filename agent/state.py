@@ -92,8 +92,10 @@ class NodeState:
         self.host = host
         self.tier = tier
         self.overflow: dict[str, int] = {"processes": 0, "containers": 0, "mount_namespaces": 0}
+        self.refused_host_processes = 0
         self._max_processes = max_processes
         self._max_containers = max_containers
+        self.refuses_host_processes = False  # the last step by which memory is saved (agent.memory)
         self._records: dict[int, Record] = {}
         self._containers: dict[str, ContainerState] = {}
         self._mounts: dict[int, MountState] = {}
@@ -315,12 +317,23 @@ class NodeState:
         if len(self._records) >= self._max_processes and process.key.pid not in self._records:
             self.overflow["processes"] += 1
             return None
+        if self.refuses_host_processes and self._is_hosts_own(process):
+            self.refused_host_processes += 1
+            return None
         self._forget(process.key.pid)
         parent_pid = process.thread_of.pid if process.thread_of is not None else process.parent_pid
         record = Record(process, self._records.get(parent_pid))
         _trim(record)
         self._records[process.key.pid] = record
         return record
+
+    def _is_hosts_own(self, process: Process) -> bool:
+        """It has the host's mount namespace, is in no container's cgroup, and descends from no container."""
+        if process.confinement.namespaces.mnt != self.host.namespaces.mnt or self._owner(process) is not None:
+            return False
+        parent_pid = process.thread_of.pid if process.thread_of is not None else process.parent_pid
+        parent = self._records.get(parent_pid)
+        return parent is None or parent.container_id is None
 
     def _join(self, record: Record) -> None:
         """Decide whether the task belongs to a container: by lineage first, since a container may lie about cgroups."""

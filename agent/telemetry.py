@@ -24,6 +24,7 @@ from agent.exposition import render
 from agent.health import Code, DeliveryView, Growth, Health, OutboxStatus, SinkStatus, Vitals, assess
 from agent.inbox import Inbox
 from agent.measurements import QUEUE_SOURCE, Measurements
+from agent.memory import MemoryStatus
 from agent.metrics import blind_kind, collect
 from agent.pipeline import Pipeline
 from agent.probes import open_endpoint
@@ -39,7 +40,8 @@ FRESH_SECONDS = 1.0
 ENDPOINT_GRACE_SECONDS = 5.0
 KUBERNETES_SILENT_SECONDS = 60.0
 
-# Blindness that somebody can mend (a capability, a bound); the other kinds are processes that ended meanwhile.
+# Blindness that somebody can mend (a capability, a bound). The other kinds are processes that ended meanwhile, and what
+# no agent that keeps few rights can read on any node (``unsupported``): counted, and no reason to call anybody.
 BLIND_TROUBLE = frozenset({"denied", "malformed", "too_large"})
 
 
@@ -77,6 +79,7 @@ class Telemetry:
         self._swept: float | None = None
         self._is_stopping = False
         self._has_control: Callable[[], bool] = lambda: True
+        self._memory: Callable[[], MemoryStatus] = MemoryStatus
         self._way_out_lock = threading.Lock()
         self._way_out_seen: tuple[OutboxStatus | None, tuple[SinkStatus, ...]] = (None, ())
         self._way_out_at = -FRESH_SECONDS
@@ -115,6 +118,10 @@ class Telemetry:
     def watch_control(self, is_listening: Callable[[], bool]) -> None:
         """There is to be a control socket; whether it is there counts for health."""
         self._has_control = is_listening
+
+    def watch_memory(self, status: Callable[[], MemoryStatus]) -> None:
+        """The guard of our memory, for health, metrics and ``hullwatch status``."""
+        self._memory = status
 
     # What any thread may ask -------------------------------------------------------------------------------------
 
@@ -167,6 +174,7 @@ class Telemetry:
             outbox=outbox,
             sinks=sinks,
             process=self._read_process(),
+            memory=self._memory(),
         )
 
     # Readings ----------------------------------------------------------------------------------------------------
@@ -203,6 +211,7 @@ class Telemetry:
                 outbox=outbox,
                 sinks=sinks,
                 ages=self._growth.ages(now),
+                memory_steps=self._memory().steps,
             )
         )
 

@@ -100,6 +100,10 @@ class WayOut:
         """Once for each event, when its alerts were taken: ``is_idle`` says that no other event waits."""
         self._started().flush_if_due(is_idle=is_idle)
 
+    def spare_memory(self, *, is_sparing: bool) -> None:
+        """Memory is short: what is on disk need not be in memory as well."""
+        self._outbox.spare_memory(is_sparing=is_sparing)
+
     def reopen(self) -> None:
         """SIGHUP: open files anew."""
         for sink in self._sinks:

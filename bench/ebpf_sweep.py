@@ -54,7 +54,7 @@ def open_source(emit: Callable[[Event], None]) -> tuple[Collectors, EbpfSource]:
         request_sweep=collectors.observer.forget_what_was_told,
         watching=Watching(
             ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(collectors.observer, collectors.host, collectors.roots, emit),
+            Connections(collectors.observer, collectors.host, collectors.roots, emit, governors=collectors.governors),
         ),
     )
     source.open()

@@ -104,6 +104,7 @@ class WatchKind(StrEnum):
     SERVICED = "serviced"  # the same, and pods that were given exactly that place do so by design
     SECRET = "secret"  # noqa: S105  who reads it is somebody else; no password
     RUNTIME = "runtime"  # the executables that start containers
+    AGENT = "agent"  # this agent's own: who writes it steers or blinds it
 
 
 class Watched(NamedTuple):

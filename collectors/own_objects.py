@@ -1,8 +1,10 @@
-"""The agent's own objects as they were when it started: its cgroup and its state directory, and what became of them.
+"""The agent's own objects as they were when it started, and what became of them: for every tier, by looking.
 
 Who moves the agent to another cgroup takes its CPU away or freezes it; who puts another directory in the place of its
-state, or opens it to others, has its alerts. Compared are the lines of ``/proc/self/cgroup`` and the directory's
-(device, inode), owner and mode. One thread asks.
+state, or opens it to others, has its alerts; who puts another socket in the place of its own is asked instead of it.
+Compared are the lines of ``/proc/self/cgroup``, the (device, inode), owner and mode of directory and socket, and owner
+and mode of the configuration: its content changes when an administrator or the kubelet brings another one. One thread
+asks. Who did it the eBPF tier tells, which watches the files (``collectors.watched_objects``).
 
 On cgroup v1 systemd itself moves a service down, from the root or from its slice to a cgroup of its own, when a
 controller is first wanted there (systemd.resource-control(5)). That is no move of somebody else's.
@@ -10,6 +12,7 @@ controller is first wanted there (systemd.resource-control(5)). That is no move 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -21,15 +24,23 @@ SOURCE = "proc/cgroup"
 MAX_BYTES = 65_536
 CGROUP = "cgroup"
 STATE_DIRECTORY = "state directory"
+CONTROL_SOCKET = "control socket"
+CONFIGURATION = "configuration"
+NONE = "none"
+_APPEARS = frozenset({CONTROL_SOCKET})  # made after the first look, and made anew by the agent where it was taken away
 
 
 class OwnObjects:
     """Remembers each object as it was first seen; what cannot be seen is a state like any other."""
 
-    def __init__(self, proc: str, state_directory: str | None) -> None:
+    def __init__(
+        self, proc: str, state_directory: str | None, socket: str | None = None, config_path: str | None = None
+    ) -> None:
         self._looks: Mapping[str, Callable[[], str]] = {
             CGROUP: lambda: _cgroup(proc),
             STATE_DIRECTORY: lambda: _directory(state_directory),
+            CONTROL_SOCKET: lambda: _socket(socket),
+            CONFIGURATION: lambda: _configuration(config_path),
         }
         self._known: dict[str, str] = {}
 
@@ -41,6 +52,8 @@ class OwnObjects:
             if now == before:
                 continue
             self._known[name] = now
+            if name in _APPEARS and before in {_GONE, NONE}:
+                continue
             if name != CGROUP or not _was_settled_by_systemd(before, now):
                 yield name, f"{before} -> {now}"
 
@@ -70,11 +83,36 @@ def _cgroup(proc: str) -> str:
 
 
 def _directory(path: str | None) -> str:
+    return _file(path, stat.S_ISDIR, "directory")
+
+
+def _socket(path: str | None) -> str:
+    return _file(path, stat.S_ISSOCK, "socket")
+
+
+def _file(path: str | None, is_kind: Callable[[int], bool], kind: str) -> str:
     if path is None:
-        return "none"
+        return NONE
     try:
         found = os.lstat(path)
     except OSError as error:
         return error.strerror or str(error)
-    kind = "directory" if stat.S_ISDIR(found.st_mode) else "no directory"
-    return f"{kind} {found.st_dev}:{found.st_ino}, mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}"
+    what = kind if is_kind(found.st_mode) else f"no {kind}"
+    return f"{what} {found.st_dev}:{found.st_ino}, {_access(found)}"
+
+
+def _configuration(path: str | None) -> str:
+    """Of the file that a link leads to: a ConfigMap is a tree of links, and the kubelet swaps one of them."""
+    if path is None:
+        return NONE
+    try:
+        return _access(os.stat(path))
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _access(found: os.stat_result) -> str:
+    return f"mode {stat.S_IMODE(found.st_mode):04o}, uid {found.st_uid}"
+
+
+_GONE = os.strerror(errno.ENOENT)

@@ -56,12 +56,16 @@ class Below(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One value: its name, where it is, and the namespace whose it is, where it is not the whole kernel's."""
+    """One value: its name, where it is, and the namespace whose it is, where it is not the whole kernel's.
+
+    ``wants`` is a capability without which the kernel shows it to nobody, whatever the file's mode says.
+    """
 
     name: str
     below: Below
     path: str
     namespace: str | None = None
+    wants: str = ""
 
 
 WATCHED: tuple[Watched, ...] = (
@@ -97,7 +101,8 @@ WATCHED: tuple[Watched, ...] = (
     Watched("fs.protected_fifos", Below.PROC, "sys/fs/protected_fifos"),
     Watched("fs.protected_regular", Below.PROC, "sys/fs/protected_regular"),
     Watched("fs.suid_dumpable", Below.PROC, "sys/fs/suid_dumpable"),
-    Watched("net.core.bpf_jit_harden", Below.PROC, "sys/net/core/bpf_jit_harden", "net"),
+    # net/core/sysctl_net_core.c, proc_dointvec_minmax_bpf_restricted
+    Watched("net.core.bpf_jit_harden", Below.PROC, "sys/net/core/bpf_jit_harden", "net", "CAP_SYS_ADMIN"),
     Watched("net.ipv4.conf.all.route_localnet", Below.PROC, "sys/net/ipv4/conf/all/route_localnet", "net"),
     Watched("user.max_user_namespaces", Below.PROC, "sys/user/max_user_namespaces", "user"),
     Watched("selinux.enforce", Below.SYS, "fs/selinux/enforce"),
@@ -154,7 +159,7 @@ class KernelValues:
         roots_of = {Below.PROC: roots.proc, Below.SYS: roots.sys}
         foreign = {kind for kind in ("net", "user") if not _is_hosts(roots, host, kind)}
         self._all_files = tuple(
-            (each.name, f"{roots_of[each.below]}/{each.path}", f"/{each.below.value}/{each.path}".encode())
+            (each.name, f"{roots_of[each.below]}/{each.path}", f"/{each.below.value}/{each.path}".encode(), each.wants)
             for each in WATCHED
             if each.namespace not in foreign
         )
@@ -167,8 +172,8 @@ class KernelValues:
         self._looks += 1
         if self._must_tell_again:
             self._tell_again()
-        for name, path, where in self._files:
-            self._compare(name, where, _read(path))
+        for name, path, where, wants in self._files:
+            self._compare(name, where, _as_given_up(_read(path), wants))
         if self._has_modules:
             self._look_at_modules()
         self._look_at_binfmt()
@@ -376,6 +381,13 @@ def _read(path: str | bytes) -> Value:
     except OSError as error:
         return unknown(from_os_error(SOURCE, error))
     return data.rstrip(b"\n") if len(data) <= MAX_VALUE_BYTES else Unknown(f"too_large: {SOURCE}")
+
+
+def _as_given_up(value: Value, wants: str) -> Value:
+    """That a capability is missing which the agent never keeps is no trouble of this node: another word for it."""
+    if wants and isinstance(value, Unknown) and value.why.startswith("denied"):
+        return Unknown(f"unsupported: only who has {wants} may read it")
+    return value
 
 
 def _lines(path: str, limit: int) -> list[bytes]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntFlag
 from typing import NamedTuple
@@ -35,16 +35,20 @@ class Watch(IntFlag):
 
 
 class Pattern(NamedTuple):
-    """Objects of one kind. ``pod_component`` is where, in the path, the uid of the pod stands that may read it."""
+    """Objects of one kind. ``pod_component`` is where, in the path, the uid of the pod stands that may read it.
+
+    ``is_own``: the path is one of the agent's own mounts, whose files another image may hold, and not of the host's.
+    """
 
     path: str
     kind: WatchKind
     watch: Watch
     pod_component: int | None = None
+    is_own: bool = False
 
 
 _FILE, _ENTRIES, _BELOW = Watch.WRITE, Watch.WRITE | Watch.ENTRIES, Watch.WRITE | Watch.ENTRIES | Watch.BELOW
-_PERSISTENCE, _SERVICED, _SECRET, _RUNTIME = WatchKind
+_PERSISTENCE, _SERVICED, _SECRET, _RUNTIME, _ = WatchKind
 
 WATCHED = (
     *(
@@ -184,6 +188,19 @@ def configured(path: str, kind: str, *, below: bool) -> Pattern:
     if kind_ is WatchKind.RUNTIME:
         return Pattern(path, kind_, Watch.WRITE)
     return Pattern(path, kind_, _BELOW if below else _ENTRIES)
+
+
+def static_pods(paths: Iterable[str]) -> tuple[Pattern, ...]:
+    """The places from which the kubelet takes manifests; it does not look into directories below them."""
+    return tuple(Pattern(path, _PERSISTENCE, _ENTRIES) for path in paths)
+
+
+def of_agent(files: Iterable[str], directories: Iterable[str]) -> tuple[Pattern, ...]:
+    """The agent's own files, and directories with all that is below them."""
+    return (
+        *(Pattern(path, WatchKind.AGENT, _FILE, is_own=True) for path in files),
+        *(Pattern(path, WatchKind.AGENT, _BELOW, is_own=True) for path in directories),
+    )
 
 
 def expand(root: str, pattern: Pattern) -> Iterator[Watched]:

@@ -5,10 +5,11 @@ writes one of these runs on the host, soon or at the next boot. It is the last s
 one of those that got a directory of the host mounted.
 
 *Fires on:* a container process opened for writing, or changed in content, name or mode, a watched file of the host, or
-made, renamed or wrote something in a watched directory (``collectors.watched_objects``, and ``watched_objects`` of the
-configuration), judged by what the kernel calls the file, through whatever path; or it opened a file of the host's root
-file system for writing through a mount of the host's own mount namespace, which no container was given. Critical;
-medium where pods put files by design (CNI, device plug-ins) and the bundle mounts that very place.
+made, renamed or wrote something in a watched directory (``collectors.watched_objects``, ``watched_objects`` of the
+configuration, and the static pod directories of the node's kubelet), judged by what the kernel calls the file, through
+whatever path; or it opened a file of the host's root file system for writing through a mount of the host's own mount
+namespace, which no container was given. Critical; medium where pods put files by design (CNI, device plug-ins) and the
+bundle mounts that very place.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ DETECTOR = Detector(
         "Before Linux 6.13: a file that is renamed or linked into a watched directory, or changed without an open.",
         "What io_uring opens without a descriptor; what was open before the container process got it.",
         "A directory that did not exist when the patterns were expanded last (every 30 s).",
+        "A static pod directory that the kubelet was given less than 5 minutes ago, or by arguments of k3s and RKE2.",
         "Who moves into the host's mount namespace and writes elsewhere than on its root file system.",
     ),
     advice=(

@@ -230,6 +230,7 @@ DETECTOR = Detector(
         "Below the ebpf tier: writes that leave no value behind: sysrq-trigger, kprobe_events, PCI configuration.",
         "A file that was opened before the container process got it.",
         "What was weak when the agent started (HW-351 tells of it).",
+        "net.core.bpf_jit_harden: the kernel shows it to nobody without CAP_SYS_ADMIN (blind, as unsupported).",
     ),
     advice=(
         "Ask who changes settings on this node; if nobody does, take it for the preparation of an exploit.",

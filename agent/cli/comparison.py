@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 
 from agent import describe
 from agent.cli import declared
 from agent.state import NodeState
 from collectors.confinement import ASPECTS, Aspect, CapabilitySet, Frame, Relation, compare
-from collectors.facts import Confinement, Container, Declared, Mount, Process, Unknown
+from collectors.facts import Confinement, Container, Declared, DeclaredNamespace, Mount, Process, Unknown
 from detectors.base import Member
+
+_NAMESPACE_OF = re.compile(r"/proc/([0-9]{1,10})/(?:task/[0-9]+/)?ns/[a-z_]+\Z")
+_NSFS_ROOT = re.compile(rb"[a-z]+:\[([0-9]{1,19})\]")  # fs/nsfs.c, ns_dname
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,11 @@ def rows(state: NodeState, subject: Subject) -> tuple[Row, ...]:
     asked = container.declared if container is not None else Unknown("no_container")
     first = state.first_process(container.id) if container is not None and not subject.is_container else None
     first_vector = first.confinement if isinstance(first, Process) else None
-    asked_vector = declared.as_confinement(asked, process.confinement, frame) if isinstance(asked, Declared) else None
+    asked_vector = (
+        declared.as_confinement(asked, process.confinement, frame, joined(state, asked))
+        if isinstance(asked, Declared)
+        else None
+    )
     texts = declared.texts(asked) if isinstance(asked, Declared) else {}
     baseline = asked_vector if subject.is_container else first_vector
     return tuple(
@@ -80,6 +89,32 @@ def frame_of(state: NodeState, *processes: Process) -> Frame:
             return member.frame
     unread = Unknown("not_read: no container")
     return Frame(state.host.namespaces, state.host.root, unread, unread)
+
+
+def joined(state: NodeState, asked: Declared) -> dict[str, int]:
+    """The namespaces, by kind, that a bundle joins by path, where it is known what the path leads to.
+
+    That is process 1's, a container's first process', or a namespace that is mounted under that path on the host: so
+    docker's ``--net=host`` is declared.
+    """
+    found = ((each.kind, _leads_to(state, each)) for each in asked.namespaces if each.path is not None)
+    return {kind: inode for kind, inode in found if inode is not None}
+
+
+def _leads_to(state: NodeState, asked: DeclaredNamespace) -> int | None:
+    path = (asked.path or "").replace("/var/run/", "/run/", 1)  # a link on every distribution
+    by_pid = _NAMESPACE_OF.match(path)
+    host = state.host.namespaces
+    if by_pid is not None:
+        pid = int(by_pid[1])
+        first = next((state.first_process(each.id) for each in state.containers() if each.first_pid == pid), None)
+        whose = host if pid == 1 else first.confinement.namespaces if isinstance(first, Process) else None
+        inode = getattr(whose, asked.kind, None)
+        return inode if isinstance(inode, int) else None
+    table = state.mounts(host.mnt) if isinstance(host.mnt, int) else ()
+    roots = () if isinstance(table, Unknown) else (each.root for each in table if each.point == os.fsencode(path))
+    names = [_NSFS_ROOT.fullmatch(root) for root in roots]  # the last one covers those before it
+    return int(names[-1][1]) if names and names[-1] is not None else None
 
 
 def _beyond(aspect: Aspect, observed: Confinement, baseline: Confinement) -> str:

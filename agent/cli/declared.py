@@ -7,6 +7,8 @@ for comparing and for nothing else; ``texts`` says in words what was declared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agent import describe
 from collectors.confinement import CapabilitySet, Frame, Standing, is_within, standing
 from collectors.facts import (
@@ -27,10 +29,16 @@ OWN_NAMESPACE = 0  # no namespace has the inode 0
 _NOWHERE = FileId(0, 0)
 
 
-def as_confinement(declared: Declared, observed: Confinement, frame: Frame) -> Confinement:
-    """The vector that the declaration asks for; ``Unknown`` where a bundle does not say."""
+def as_confinement(
+    declared: Declared, observed: Confinement, frame: Frame, joined: Mapping[str, int] | None = None
+) -> Confinement:
+    """The vector that the declaration asks for; ``Unknown`` where a bundle does not say.
+
+    ``joined`` are the namespaces, by kind, to which declared paths are known to lead.
+    """
+    known = joined or {}
     return Confinement(
-        namespaces=Namespaces(**{kind: _namespace(declared, kind, observed, frame) for kind in NAMESPACE_KINDS}),
+        namespaces=Namespaces(**{kind: _namespace(declared, kind, observed, frame, known) for kind in NAMESPACE_KINDS}),
         root=_given(observed.root, frame),
         cwd=_given(observed.cwd, frame),
         uids=_ids(declared, declared.uid),
@@ -80,13 +88,17 @@ def _namespace_text(declared: Declared, kind: str) -> str:
     return "its own" if found.path is None else f"joins {found.path}"
 
 
-def _namespace(declared: Declared, kind: str, observed: Confinement, frame: Frame) -> int | Unknown:
+def _namespace(
+    declared: Declared, kind: str, observed: Confinement, frame: Frame, joined: Mapping[str, int]
+) -> int | Unknown:
     host: int | Unknown = getattr(frame.namespaces, kind)
     now: int | Unknown = getattr(observed.namespaces, kind)
     found = declared.namespace(kind)
     if found is None:
         return host
     if found.path is not None and now == host:
+        if kind in joined:
+            return joined[kind]
         return Unknown("not_read: the declared path may have been the host's")
     return OWN_NAMESPACE if now == host else now
 

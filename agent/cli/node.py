@@ -204,12 +204,13 @@ def _ask_docker(config: Config, collectors: Collectors, emit: Callable[[Event], 
     )
     if docker.enabled is False or not os.path.exists(docker.socket):
         return tuple
-    source.start()
+    # A daemon, as the command must not wait for an engine that hangs.
+    threading.Thread(target=source.run, name="docker", daemon=True).start()
 
     def finish() -> tuple[str, ...]:
         is_in_time = answered.wait(DOCKER_SECONDS)
         status = source.status
-        source.stop(0)
+        source.stop()
         if not is_in_time:
             return (f"names of Docker's containers are not known: no answer within {DOCKER_SECONDS} seconds",)
         if status.state is SourceState.FAILING:

@@ -63,6 +63,10 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield _line("sinks" if index == 0 else "", _sink(sink))
     sweep = f", a sweep takes {cost['sweep_cpu_ms']} ms" if cost["sweep_cpu_ms"] is not None else ""
     yield _line("cost", f"{cost['cpu_percent']}% CPU since the start, {_size(cost['rss_bytes'])} of memory{sweep}")
+    memory = found.get("memory") or {}  # an agent of another version has none
+    if memory.get("limit_bytes") is not None:
+        saved = f"saved by {', '.join(memory['saved_by'])}" if memory["saved_by"] else "enough"
+        yield _line("memory", f"{saved}, the limit is {_size(memory['limit_bytes'])}")
     yield _line("config", found["config"] or "the defaults")
     yield _line("state", found["state_directory"] or "in memory only")
 

@@ -71,6 +71,7 @@ class Control:
         detectors: int,
         watch_over: WatchOver,
         stream: Stream,
+        asked_by: Callable[[int], None],
     ) -> None:
         """Have the server run with the other threads of the agent, unless the configuration does without."""
         path, config = self._path, self._config
@@ -100,6 +101,7 @@ class Control:
             __version__,
             on_listening=lambda bound: log.info("control_listening", path=bound),
             on_trouble=lambda why: log.warning("control_unavailable", why=why),
+            on_peer=asked_by,
         )
         self._desk = desk
         telemetry.watch_control(lambda: server.is_listening)

@@ -73,7 +73,10 @@ class ServerCounts:
 
 
 class ControlServer:
-    """See the module. ``on_listening`` hears of success, ``on_trouble`` of each new reason for the lack of it."""
+    """See the module. ``on_listening`` hears of success, ``on_trouble`` of each new reason for the lack of it.
+
+    ``on_peer`` hears the pid of each process that is taken as a client.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class ControlServer:
         *,
         on_listening: Callable[[str], None],
         on_trouble: Callable[[str], None],
+        on_peer: Callable[[int], None] = lambda _: None,
         limit: int = 32,
         stall_seconds: float = 5.0,
     ) -> None:
@@ -96,6 +100,7 @@ class ControlServer:
         self._hello = encode(Hello(PROTOCOL, version))
         self._on_listening = on_listening
         self._on_trouble = on_trouble
+        self._on_peer = on_peer
         self._limit = limit
         self._stall_seconds = stall_seconds
         self._told = ""
@@ -225,6 +230,7 @@ class ControlServer:
         self._clients[accepted.fileno()] = client
         self.clients = len(self._clients)
         self._poller.register(accepted, select.POLLIN)
+        self._on_peer(peer.pid)
         self._flush(client)
 
     def _refuse(self, accepted: socket.socket, code: Code, why: str) -> None:

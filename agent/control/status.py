@@ -94,6 +94,11 @@ def document(snapshot: Snapshot, facts: Facts, open_incidents: Iterable[Severity
             }
             for each in snapshot.sinks
         ],
+        "memory": {
+            "limit_bytes": snapshot.memory.limit_bytes,
+            "saved_by": list(snapshot.memory.steps),
+            "refused_processes": snapshot.memory.refused_processes,
+        },
         "cost": {
             "cpu_percent": round(100 * process.cpu_seconds / uptime, 2) if uptime else 0.0,
             "cpu_seconds": round(process.cpu_seconds, 2),

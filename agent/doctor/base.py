@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.config_schema import Config
@@ -54,10 +55,17 @@ class Surroundings:
     try_ebpf: Callable[[], str]
     try_docker: Callable[[], str]
     is_clock_synchronised: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def can(self, name: str) -> bool:
         """Whether the capability of that name is effective."""
         return bool(self.capabilities.effective & mask((name,)))
+
+
+def kernel_version(release: str) -> tuple[int, int] | None:
+    """The first two numbers of a kernel's release."""
+    number = re.match(r"(\d+)\.(\d+)", release)
+    return (int(number[1]), int(number[2])) if number is not None else None
 
 
 def ok(area: str, name: str, found: str) -> Answer:

@@ -9,7 +9,7 @@ import time
 
 from agent.assembly import assemble
 from agent.config_schema import Config
-from agent.doctor import places, privileges, sensors
+from agent.doctor import cluster, places, privileges, runtimes, sensors
 from agent.doctor.base import Answer, Surroundings, Verdict
 from collectors.bounded import unknown
 from collectors.connector.netlink import ConnectorSocket
@@ -25,7 +25,7 @@ from collectors.proc.attr import read_label
 from collectors.proc.ns import read_namespaces
 from collectors.proc.status import Status, read_status
 
-CHECKS = (privileges.check, places.check, sensors.check)
+CHECKS = (privileges.check, places.check, runtimes.check, cluster.check, sensors.check)
 """Every area, in the order of the report."""
 
 _TIMEX_BYTES = 512  # struct timex is 208 (include/uapi/linux/timex.h)
@@ -91,6 +91,7 @@ def read_surroundings(config: Config) -> Surroundings:
         try_ebpf=try_ebpf,
         try_docker=lambda: _try_docker(config.containers.docker.socket),
         is_clock_synchronised=_is_clock_synchronised,
+        environment=os.environ,
     )
 
 

@@ -1,46 +1,45 @@
-"""What the agent reads: the host's processes, mounts, cgroups and runtimes, and where it keeps its own state."""
+"""What the agent reads: the host's processes, mounts and cgroups, and where it keeps its own state."""
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 
-from agent.doctor.base import Answer, Surroundings, Verdict, off, ok
-from collectors.containers.runtime_state import BUNDLE_DIRECTORIES, STATE_DIRECTORIES
-from collectors.containers.state_directory import resolve_directory
-from collectors.errors import CollectorError
+from agent.doctor.base import Answer, Surroundings, Verdict, ok
+from agent.heartbeat import NAME as HEARTBEAT
 from collectors.facts import Unknown
+from collectors.host import INITIAL_NAMESPACES
 
 AREA = "places"
 MAX_PROCESSES = 4096
 LEAST_FREE_BYTES = 64 << 20
+MOST_SECONDS_AHEAD = 60.0
+OF_KIND = "Apply the overlay kind, which polls; or watch the real host."
 
 
 def check(surroundings: Surroundings) -> Iterator[Answer]:
-    """Namespaces, /proc, /sys, the host's files, runtimes, Docker, the state directory, the clock."""
+    """Namespaces, /proc, /sys, the host's files, the state directory, the clock."""
     yield _pid_namespace(surroundings)
     yield _net_namespace(surroundings)
     yield _processes(surroundings)
     yield _baseline(surroundings)
     yield _cgroups(surroundings)
-    yield _runtimes(surroundings)
-    yield _docker(surroundings)
     yield _state(surroundings)
     yield _clock(surroundings)
 
 
 def _pid_namespace(surroundings: Surroundings) -> Answer:
-    if _is_hosts(surroundings, "pid"):
-        return ok(AREA, "host's pids", "the host's pid namespace")
-    return Answer(
-        AREA,
-        "host's pids",
-        Verdict.FAILED,
-        "a pid namespace of its own",
-        "Only processes of that namespace are seen, not the node's.",
-        "In a pod: hostPID: true. With docker: --pid=host.",
-    )
+    name, mend = "host's pids", "In a pod: hostPID: true. With docker: --pid=host."
+    if surroundings.own.pid == INITIAL_NAMESPACES["pid"]:
+        return ok(AREA, name, "the host's pid namespace")
+    # Elsewhere process 1 is not the host's. One in another mount namespace than we is that of a node in a container.
+    if _is_hosts(surroundings, "pid") and not _is_hosts(surroundings, "mnt"):
+        costs = "What the kernel tells of processes has the real host's pids: the tiers netlink and ebpf can't be used."
+        return Answer(AREA, name, Verdict.WARNING, "those of a node that is a container itself", costs, OF_KIND)
+    costs = "Only processes of that namespace are seen, not the node's."
+    return Answer(AREA, name, Verdict.FAILED, "a pid namespace of its own", costs, mend)
 
 
 def _net_namespace(surroundings: Surroundings) -> Answer:
@@ -105,46 +104,21 @@ def _cgroups(surroundings: Surroundings) -> Answer:
         costs = "In a cgroup namespace of its own the agent sees paths as /../..; members may not be found."
         mend = "In a pod: mount hostPath /sys/fs/cgroup at the same place, read-only."
         return Answer(AREA, "cgroups", Verdict.WARNING, f"{path} can't be read", costs, mend)
-    version = "v2" if os.path.exists(f"{path}/cgroup.controllers") else "v1 or hybrid"
-    return ok(AREA, "cgroups", f"{path} ({version})")
+    is_v2 = os.path.exists(f"{path}/cgroup.controllers")
+    found = f"{path} ({'v2' if is_v2 else 'v1 or hybrid'})"
+    if _is_hosts(surroundings, "cgroup"):
+        return ok(AREA, "cgroups", found)
+    # cgroups(7): the root of the hierarchy has no cgroup.type (v2), and alone has release_agent (v1).
+    is_whole = not os.path.exists(f"{path}/cgroup.type") if is_v2 else _has_v1_root(path)
+    if is_whole:
+        return ok(AREA, "cgroups", f"{found}; a cgroup namespace of its own, and the node's hierarchy is mounted")
+    costs = "Paths of other pods' processes begin with /../..: whose they are can't be told."
+    mend = "In a pod: mount hostPath /sys/fs/cgroup at the same place, read-only. With docker: --cgroupns=host."
+    return Answer(AREA, "cgroups", Verdict.WARNING, f"{found}: only a part of the hierarchy", costs, mend)
 
 
-def _runtimes(surroundings: Surroundings) -> Answer:
-    extra = surroundings.config.containers.state_directories
-    known = [
-        *((each.runtime, each.path) for each in BUNDLE_DIRECTORIES if "*" not in each.path),
-        *((each.runtime, each.path) for each in STATE_DIRECTORIES if "*" not in each.path),
-        *(("configured", each) for each in extra),
-    ]
-    found: dict[str, str] = {}  # by the real path: /var/run is a link
-    for runtime, path in known:
-        try:
-            found.setdefault(resolve_directory(surroundings.roots.host, path), runtime)
-        except CollectorError:
-            continue
-    if found:
-        return ok(AREA, "runtimes", ", ".join(f"{runtime} ({path})" for path, runtime in found.items()))
-    costs = "What containers were declared to be, and their names, is not known: exposure and diff are blind."
-    mend = (
-        "Where a runtime is installed: in a pod mount hostPath /run with mountPropagation HostToContainer; a directory "
-        "elsewhere belongs in containers.state_directories."
-    )
-    return Answer(AREA, "runtimes", Verdict.WARNING, "no state directory of a runtime is there", costs, mend)
-
-
-def _docker(surroundings: Surroundings) -> Answer:
-    docker = surroundings.config.containers.docker
-    if docker.enabled is False:
-        return off(AREA, "Docker API", "off in the configuration")
-    if docker.enabled == "auto" and not os.path.exists(docker.socket):
-        return off(AREA, "Docker API", f"no socket at {docker.socket}")
-    try:
-        return ok(AREA, "Docker API", f"{docker.socket}: {surroundings.try_docker()}")
-    except OSError as error:
-        verdict = Verdict.FAILED if docker.enabled is True else Verdict.WARNING
-        costs = "Containers of docker have no names, images and labels; detection works without."
-        mend = "Mount the socket and name it in containers.docker.socket, or set containers.docker.enabled: false."
-        return Answer(AREA, "Docker API", verdict, f"{docker.socket}: {error.strerror or error}", costs, mend)
+def _has_v1_root(path: str) -> bool:
+    return any(os.path.exists(f"{path}/{name}/release_agent") for name in os.listdir(path))
 
 
 def _state(surroundings: Surroundings) -> Answer:
@@ -184,6 +158,11 @@ def _problem_of(directory: str, uid: int) -> str:
 
 
 def _clock(surroundings: Surroundings) -> Answer:
+    ahead = _seconds_ahead(surroundings.config.state.directory)
+    if ahead > MOST_SECONDS_AHEAD:
+        found = f"the agent's last heartbeat is {ahead:.0f} s ahead of it"
+        costs = "It was set back: alerts from now on look older than those before, and HW-904 misses an absence."
+        return Answer(AREA, "clock", Verdict.WARNING, found, costs, "Run chrony or systemd-timesyncd.")
     try:
         is_synchronised = surroundings.is_clock_synchronised()
     except OSError as error:
@@ -192,6 +171,13 @@ def _clock(surroundings: Surroundings) -> Answer:
         return ok(AREA, "clock", "synchronised")
     costs = "Times in alerts may be wrong: they can't be set beside those of other nodes."
     return Answer(AREA, "clock", Verdict.WARNING, "not synchronised", costs, "Run chrony or systemd-timesyncd.")
+
+
+def _seconds_ahead(directory: str | None) -> float:
+    try:
+        return os.stat(f"{directory}/{HEARTBEAT}").st_mtime - time.time() if directory is not None else 0.0
+    except OSError:
+        return 0.0
 
 
 def _is_listable(path: str) -> bool:

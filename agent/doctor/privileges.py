@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from agent import describe
-from agent.doctor.base import Answer, Surroundings, Verdict, ok
+from agent.doctor.base import Answer, Surroundings, Verdict, kernel_version, ok
 from collectors.confinement import is_unconfined_label
 from collectors.facts import Seccomp, SeccompMode, Unknown
 
@@ -25,11 +25,13 @@ class _Need(NamedTuple):
 NEEDS = (
     _Need(
         "CAP_SYS_PTRACE",
-        "Root, working directory, program and namespaces of other users' processes are out of sight: most of drift.",
+        "Root, working directory, program and namespaces of other users' processes are out of sight: most of drift "
+        "(HW-101, HW-102, HW-103, HW-114 and others are blind).",
     ),
     _Need(
         "CAP_DAC_READ_SEARCH",
-        "Descriptors and environment of other users' processes, and bundles in closed directories, are out of sight.",
+        "Descriptors and environment of other users' processes, and bundles in closed directories, are out of sight "
+        "(HW-201, HW-204, HW-221 and others are blind).",
     ),
 )
 NEEDS_OF_EBPF = (
@@ -37,8 +39,15 @@ NEEDS_OF_EBPF = (
     _Need("CAP_PERFMON", "The eBPF sensor's programs can't read the kernel's structures (likewise)."),
 )
 NEED_OF_NETLINK = _Need(
-    "CAP_NET_ADMIN", "Before kernel 6.6 there are no process events; later ones have a small receive buffer."
+    "CAP_NET_ADMIN",
+    "Sensor netlink: before kernel 6.6 there are no process events; later ones have a small receive buffer, so that a "
+    "burst loses some. In every tier, on cgroup v2: which devices a container may use is not seen (HW-207).",
 )
+NEED_BEFORE_5_11 = _Need(
+    "CAP_SYS_RESOURCE",
+    "Before kernel 5.11 the eBPF sensor's tables count as locked memory, and the limit of a pod is too small for them.",
+)
+_TABLES_COST_NOTHING_FROM = (5, 11)
 
 
 def check(surroundings: Surroundings) -> Iterator[Answer]:
@@ -62,18 +71,26 @@ def check(surroundings: Surroundings) -> Iterator[Answer]:
             surroundings, need, Verdict.FAILED if sensor == "ebpf" else Verdict.WARNING, instead="CAP_SYS_ADMIN"
         )
     yield _capability(surroundings, NEED_OF_NETLINK, Verdict.WARNING)
+    number = kernel_version(surroundings.kernel)
+    if number is not None and number < _TABLES_COST_NOTHING_FROM:
+        worst = Verdict.FAILED if sensor == "ebpf" else Verdict.WARNING
+        yield _capability(surroundings, NEED_BEFORE_5_11, worst, overlay="ebpf-before-5.11")
     yield _user_namespace(surroundings)
     yield _label(surroundings)
     yield _seccomp(surroundings)
 
 
-def _capability(surroundings: Surroundings, need: _Need, worst: Verdict, instead: str = "") -> Answer:
+def _capability(
+    surroundings: Surroundings, need: _Need, worst: Verdict, instead: str = "", overlay: str = ""
+) -> Answer:
     if surroundings.can(need.name):
         return ok(AREA, need.name, "effective")
     if instead and surroundings.can(instead):
         return ok(AREA, need.name, f"not effective, and {instead} stands for it")
     bare = need.name.removeprefix("CAP_")
     mend = f"In a pod: securityContext.capabilities.add: [{bare}], without the prefix CAP_."
+    if overlay:
+        mend += f" The overlay {overlay} has it."
     return Answer(AREA, need.name, worst, "not effective", need.costs, mend)
 
 
@@ -108,7 +125,9 @@ def _label(surroundings: Surroundings) -> Answer:
         Verdict.WARNING,
         shown,
         "The default profile of containers refuses /proc/PID/{root,exe,ns} of others in spite of the capabilities.",
-        "In a pod: securityContext.appArmorProfile.type: Unconfined, or seLinuxOptions.type: spc_t.",
+        "In a pod: securityContext.appArmorProfile.type: Unconfined, or seLinuxOptions.type: spc_t (overlay openshift)."
+        if b":" in label
+        else "In a pod: securityContext.appArmorProfile.type: Unconfined, as the manifests have it.",
     )
 
 

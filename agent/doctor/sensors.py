@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from agent.doctor.base import Answer, Surroundings, Verdict, off, ok
+from agent.doctor.base import Answer, Surroundings, Verdict, kernel_version, off, ok
 from collectors.bounded import read_bounded
 from collectors.ebpf.sensor import BTF, OBJECT
 from collectors.errors import CollectorError
@@ -44,8 +44,8 @@ def _netlink(surroundings: Surroundings) -> Answer:
 
 
 def _kernel(surroundings: Surroundings, worst: Verdict) -> Answer:
-    number = re.match(r"(\d+)\.(\d+)", surroundings.kernel)
-    if number is not None and (int(number[1]), int(number[2])) >= LEAST_KERNEL:
+    number = kernel_version(surroundings.kernel)
+    if number is not None and number >= LEAST_KERNEL:
         return ok(AREA, "kernel", surroundings.kernel)
     costs = "The eBPF tier needs 5.8 (ring buffer, task iterator)."
     return Answer(AREA, "kernel", worst, surroundings.kernel, costs, "Upgrade the kernel, or be content with netlink.")

@@ -1,8 +1,8 @@
 """Names, images and labels of containers from the Docker API, and changes of them from its event stream.
 
-Concurrency: one daemon thread of its own, which owns the connection. It hands what it learns to the registry and calls
-``emit`` with ``ContainerSeen``; both must be safe to call from a thread. ``status`` may be read by any thread. Nothing
-waits for this source and nothing is lost without it: a container is known by its cgroup and bundle, this adds to it.
+Concurrency: whoever calls ``run`` gives it a thread, which owns the connection. It hands what it learns to the registry
+and calls ``emit`` with ``ContainerSeen``; both must be safe to call from a thread. ``status`` may be read by any.
+Nothing waits for it and nothing is lost without it: a container is known by its cgroup and bundle, this adds to it.
 
 The stream is asked for in windows (``since`` one instant ``until`` another): what happens between two belongs to the
 second, and a read that outlasts its window shows a dead engine. Any failure closes the connection; the next one begins
@@ -125,26 +125,19 @@ class DockerMetadata:
         self._status = SourceStatus(SourceState.ABSENT, "not looked for yet")
         self._stopping = threading.Event()
         self._stream: Any = None
-        self._thread = threading.Thread(target=self._run, name="docker", daemon=True)
 
     @property
     def status(self) -> SourceStatus:
         """How it is doing now."""
         return self._status
 
-    def start(self) -> None:
-        """Starts the thread; returns at once."""
-        self._thread.start()
-
-    def stop(self, timeout_seconds: float = 2.0) -> bool:
-        """Ends the thread; ``False`` when it is still waiting for the engine (it is a daemon: it keeps nobody)."""
+    def stop(self) -> None:
+        """Ends ``run`` soon: at once where it waits for events, within a timeout where it waits for an answer."""
         self._stopping.set()
         self._close_stream()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Feed the registry until it is told to stop; may be run again after an error that nobody foresaw."""
         delay = self._first_delay_seconds
         while not self._stopping.is_set():
             if not self._has_socket():

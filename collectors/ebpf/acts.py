@@ -224,7 +224,8 @@ def event_of(record: ActRecord, context: Context) -> Callable[[int, Process], Pr
     error = max(0, -header.result)
     is_agent = act.target_pid == context.own_pid
     if act.how in _REACHES:
-        return functools.partial(ProcessReached, call=_REACHES[How(act.how)], error=0, target_pid=act.target_pid)
+        call_name = _REACHES[How(act.how)]
+        return functools.partial(ProcessReached, call=call_name, error=0, target_pid=act.target_pid, is_agent=is_agent)
     if act.how in _TOUCHES:
         return _touch(act, context)
     if header.call == CAUSE_SIGNAL:

@@ -15,7 +15,7 @@ from collectors.ebpf.connections import Connections
 from collectors.ebpf.libbpf import BpfMap
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.records import TaskRecord
-from collectors.events import Event, ProcessEvent, RawSocketHeld, Seen
+from collectors.events import Event, ProcessEvent, RawSocketHeld, Seen, Watched, WatchKind
 from collectors.facts import FileId, Process
 from collectors.observer import Observer
 
@@ -45,6 +45,7 @@ class Deeds:
         self.objects, self._connections = watching
         self._observer = observer
         self._context = Context(self.calls, os.getpid(), watching.objects.objects, file)
+        self._of_ourselves = self._context._replace(watched=self._not_our_own)
         self._emit = emit
         self._acted = acted
 
@@ -60,7 +61,8 @@ class Deeds:
         call = self.calls.get(header.call)
         is_connection = record.act.how == How.CONNECTED
         if not is_connection and (call is None or call.way is not Way.MAKES_SOCKET):
-            self._acted(record.task, event_of(record, self._context))
+            of_whom = self._of_ourselves if record.act.watched and self._is_ours(record.task) else self._context
+            self._acted(record.task, event_of(record, of_whom))
             return
         tracked = self._acted(record.task, Seen)
         if tracked is None or tracked.container_id is None:
@@ -70,6 +72,15 @@ class Deeds:
         else:
             kind, protocol = as_raw_socket(record.act)
             self._emit(RawSocketHeld(at_ns, tracked.container_id, tracked.key, record.act.inode, kind, protocol))
+
+    def _is_ours(self, record: TaskRecord) -> bool:
+        """It belongs to the container that the agent itself runs in: the agent, or a command of it in the pod."""
+        ours, its = (self._observer.tracked(pid) for pid in (self._context.own_pid, record.header.tgid))
+        return ours is not None and its is not None and None is not ours.container_id == its.container_id
+
+    def _not_our_own(self, index: int) -> tuple[Watched, ...]:
+        """What the agent does with its own files is nobody's business."""
+        return tuple(each for each in self.objects.objects(index) if each.kind is not WatchKind.AGENT)
 
     def is_contained(self, record: TaskRecord) -> bool:
         """By what was told of it, or of its parent, before: the kernel did not know yet. Not so a runtime's own."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from agent import sources
 from agent.assembly import assemble
-from agent.config_schema import Config
+from agent.config_schema import Config, ContainersConfig, DockerConfig
 from agent.errors import ConfigError
 from agent.sources import SensorChoice, Sources
+from collectors.births import Tracked
 from collectors.connector.source import ConnectorSource
+from collectors.containers.docker import DockerMetadata, SourceState
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Denied, Unsupported
-from collectors.events import Event
+from collectors.events import AgentTrouble, Event, TroubleKind, WatchKind
+from collectors.facts import ProcessKey, Unknown
+from collectors.node.kubelet import STATIC_POD_PATHS, parse_kubelet
+from collectors.node_facts import NodeFacts
+from collectors.observer import Observer
+from collectors.watched_objects import Pattern
 from detectors.base import Tier
 
 Sensor = Literal["auto", "ebpf", "netlink", "poll"]
@@ -33,10 +46,13 @@ def take(_: object) -> None:
     """It loads."""
 
 
+def new_sources(config: Config, events: list[Event] | None = None) -> Sources:
+    emit = ([] if events is None else events).append
+    return Sources(config, assemble(config, emit, watch_mounts=False), emit)
+
+
 def choice(sensor: Sensor) -> SensorChoice:
-    events: list[Event] = []
-    config = Config(sensor=sensor)
-    return Sources(config, assemble(config, events.append, watch_mounts=False), events.append).choose()
+    return new_sources(Config(sensor=sensor)).choose()
 
 
 @pytest.fixture
@@ -90,3 +106,83 @@ def test_takes_the_tier_that_is_asked_for(sensor: Sensor, tier: Tier) -> None:
 def test_refuses_to_step_down_from_a_tier_that_is_asked_for(sensor: Sensor) -> None:
     with pytest.raises(ConfigError, match=f"{sensor} is not to be had here"):
         choice(sensor)
+
+
+def test_the_kubelets_static_pods_are_watched_and_follow_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel is asked to watch: read from a kubelet that the node is said to have, then from another."""
+    monkeypatch.setattr(EbpfSource, "open", take)
+    kubelet = parse_kubelet((b"kubelet", b"--pod-manifest-path=/srv/pods"), None)
+    unread = Unknown("not_read: the test is about the kubelet")
+    made = NodeFacts((), None, kubelet, (), (), unread, unread, unread)
+    monkeypatch.setattr(sources, "read_node", lambda *_: made)
+    used: list[tuple[str, ...]] = []
+
+    def use(_: ObjectWatch, patterns: Iterable[Pattern]) -> None:
+        used.append(tuple(each.path for each in patterns if each.kind is WatchKind.PERSISTENCE))
+
+    monkeypatch.setattr(ObjectWatch, "use", use)
+    found = new_sources(Config(sensor="ebpf"))
+    found.choose()
+    used.clear()
+    found._refresh_node()
+    assert used == [("/srv/pods", *STATIC_POD_PATHS)]
+    made = replace(made, kubelet=parse_kubelet((b"kubelet", b"--pod-manifest-path=/opt/pods"), None))
+    found._refresh_node()
+    assert len(used) == 1  # not yet
+    found._node_due = 0.0
+    found._refresh_node()
+    assert used[1:] == [("/opt/pods", *STATIC_POD_PATHS)]
+
+
+def test_a_crash_in_the_docker_source_is_counted_told_and_runs_it_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sources, "FIRST_PAUSE_SECONDS", 0.01)
+    ran: list[int] = []
+    state = threading.Event()
+
+    def crash_once(source: DockerMetadata) -> bool:
+        ran.append(1)
+        if len(ran) == 1:
+            raise ZeroDivisionError("an error that nobody foresaw")
+        state.set()
+        source.stop()
+        return False
+
+    monkeypatch.setattr(DockerMetadata, "_has_socket", crash_once)
+    monkeypatch.setattr(Sources, "_sweep", lambda _: None)
+    docker = DockerConfig(enabled=True, socket=str(tmp_path / "none"))
+    events: list[Event] = []
+    found = new_sources(Config(sensor="poll", containers=ContainersConfig(docker=docker)), events)
+    found.start()
+    assert state.wait(10), "it was not run again"
+    found.stop()
+    assert found.health["docker"].failures == {"ZeroDivisionError: an error that nobody foresaw": 1}
+    told = [each for each in events if isinstance(each, AgentTrouble)]
+    assert [(each.kind, each.part) for each in told] == [(TroubleKind.SENSOR_LOST, "docker")]
+    assert found.docker_status is not None
+    assert found.docker_status.state is SourceState.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("whose", "is_told"),
+    [
+        pytest.param({7: "a" * 64}, True, id="a-container"),
+        pytest.param({7: None}, False, id="the-host"),
+        pytest.param({}, False, id="gone"),
+        pytest.param({7: "a" * 64, os.getpid(): "a" * 64}, False, id="the-agents-own-pod"),
+        pytest.param({7: "b" * 64, os.getpid(): "a" * 64}, True, id="another-pod"),
+    ],
+)
+def test_tells_of_a_container_that_asks_the_agent(
+    whose: dict[int, str | None], *, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_: Observer, pid: int) -> Tracked | None:
+        return Tracked(ProcessKey(pid, 1), None, whose[pid], None) if pid in whose else None
+
+    monkeypatch.setattr(Observer, "observe", look)
+    monkeypatch.setattr(Observer, "tracked", look)
+    events: list[Event] = []
+    new_sources(Config(sensor="poll"), events).asked_by(7)
+    told = [(each.part, each.pid) for each in events if isinstance(each, AgentTrouble)]
+    assert told == ([("control socket", 7)] if is_told else [])

@@ -137,6 +137,13 @@ def be_denied(parts: Parts) -> None:
     parts.pipeline.counts["HW-101"].blind["root: denied: proc/root"] = 1
 
 
+def test_is_well_where_only_what_nobody_may_read_is_out_of_sight(parts: Parts) -> None:
+    why = "unsupported: only who has CAP_SYS_ADMIN may read it"
+    parts.pipeline.counts["HW-101"].blind.update({why: 3, "gone: proc/stat": 2, "not_read: the first process": 1})
+    parts.telemetry.handled(SWEEP)
+    assert parts.health() == Health(Status.OK, (), is_ready=True)
+
+
 def fail_a_source(parts: Parts) -> None:
     parts.sources._run("odd", lambda: None)
     parts.sources.health["odd"].failures["OSError: x"] = 1

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from collectors.own_objects import CGROUP, STATE_DIRECTORY, OwnObjects
+from collectors.own_objects import CGROUP, CONFIGURATION, CONTROL_SOCKET, STATE_DIRECTORY, OwnObjects
 from tests.support.proctree import Tree, build_tree
 
 TREE: Tree = {"self": {"cgroup": b"4:cpu:/kubepods/pod1/abc\n0::/kubepods/pod1/abc\n"}}
@@ -91,3 +92,46 @@ def test_without_a_directory_there_is_nothing_to_tell(tmp_path: Path) -> None:
     own = OwnObjects(build_tree(tmp_path / "proc", TREE), None)
     assert list(own.changes()) == []
     assert list(own.changes()) == []
+
+
+def listen(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def test_tells_a_socket_that_is_another_and_not_one_that_appears(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    own = OwnObjects(build_tree(tmp_path / "proc", TREE), None, str(path))
+    assert list(own.changes()) == []
+    listen(path)
+    assert list(own.changes()) == []  # the agent's own, made after the first look
+    path.rename(tmp_path / "taken")
+    listen(path)
+    ((part, why),) = own.changes()
+    assert part == CONTROL_SOCKET
+    assert str(path.stat().st_ino) in why.split(" -> ")[1]
+    path.unlink()
+    assert [part for part, _ in own.changes()] == [CONTROL_SOCKET]
+    listen(path)
+    assert list(own.changes()) == []  # the agent has made it anew
+    path.chmod(0o666)
+    ((_, why),) = own.changes()
+    assert "mode 0666" in why
+
+
+def test_tells_a_configuration_that_was_opened_to_others_and_not_one_that_was_edited(tmp_path: Path) -> None:
+    """A ConfigMap's file is a link into a directory, to which a link leads that the kubelet swaps."""
+    for version in ("one", "two"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "config.yaml").write_text(f"log: {{level: {version}}}")
+    (tmp_path / "data").symlink_to("one")
+    (tmp_path / "config.yaml").symlink_to("data/config.yaml")
+    own = OwnObjects(build_tree(tmp_path / "proc", TREE), None, None, str(tmp_path / "config.yaml"))
+    assert list(own.changes()) == []
+    (tmp_path / "new").symlink_to("two")
+    (tmp_path / "new").rename(tmp_path / "data")
+    assert list(own.changes()) == []
+    (tmp_path / "two/config.yaml").chmod(0o666)
+    ((part, why),) = own.changes()
+    assert part == CONFIGURATION
+    assert why.endswith(f"mode 0666, uid {tmp_path.stat().st_uid}")

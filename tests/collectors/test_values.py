@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -250,3 +253,27 @@ def test_tells_when_the_programs_of_a_containers_devices_change(tmp_path: Path) 
         values = [each for each in node.events if isinstance(each, KernelValue)]
         told.append([each.after for each in values if each.name == "device_programs"])
     assert told == [[], [b"17"], [b"17", b"17 18"], [b"17", b"17 18", b""]]
+
+
+READ_AS_THE_AGENT = """
+from collectors.events import KernelValue
+from agent.assembly import assemble
+from agent.config_schema import Config
+told = []
+assemble(Config(), told.append, watch_mounts=False).values.look()
+print([each.after.why for each in told if isinstance(each, KernelValue) and each.name == "net.core.bpf_jit_harden"])
+print([each.name for each in told if isinstance(each, KernelValue) and "denied" in repr(each.after)])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv")
+@pytest.mark.skipif(not os.path.exists("/proc/sys/net/core/bpf_jit_harden"), reason="this kernel has no such value")
+def test_what_nobody_may_read_who_keeps_few_rights_is_not_called_denied() -> None:
+    """By a process with the capabilities of the manifests, of this very node."""
+    few = "--bounding-set=-all,+sys_ptrace,+dac_read_search,+bpf,+net_admin"
+    ran = subprocess.run(  # noqa: S603  (a fixed command)
+        ["setpriv", few, "--inh-caps=-all", "--", sys.executable, "-c", READ_AS_THE_AGENT],  # noqa: S607
+        check=True,
+        capture_output=True,
+    )
+    assert ran.stdout.decode().splitlines() == ["['unsupported: only who has CAP_SYS_ADMIN may read it']", "[]"]

@@ -16,8 +16,8 @@ def host(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def paths(host: Path, pattern: str, **fields: int) -> list[Watched]:
-    return list(expand(str(host), Pattern(pattern, WatchKind.SECRET, Watch.READ, **fields)))
+def paths(host: Path, pattern: str) -> list[Watched]:
+    return list(expand(str(host), Pattern(pattern, WatchKind.SECRET, Watch.READ)))
 
 
 def test_expands_patterns_on_the_hosts_side(host: Path) -> None:

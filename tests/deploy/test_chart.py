@@ -20,6 +20,7 @@ SAME = {
     "overlays/poll": {"sensor": "poll"},
     "overlays/netlink": {"sensor": "netlink"},
     "overlays/ebpf": {"sensor": "ebpf"},
+    "overlays/ebpf-before-5.11": {"sensor": "ebpf", "oldKernel": True},
     "overlays/api-enrichment": {"kubernetesApi": True},
     "overlays/openshift": {"openshift": True},
     "overlays/k3s": {"runtimeDirectory": "/run/k3s"},
@@ -64,6 +65,15 @@ def test_every_overlay_has_its_values() -> None:
 def test_renders_what_kustomize_renders(overlay: str, values: Manifest, program: Path) -> None:
     ours = helm_chart.render(CHART, {"namespace": {"create": True}, **values}, program)
     assert plain(ours) == plain(kustomize.render(DEPLOY / "kustomize" / overlay))
+
+
+def test_an_old_kernel_costs_other_sensors_nothing(program: Path) -> None:
+    for sensor in ("poll", "netlink"):
+        old, new = (
+            find(helm_chart.render(CHART, {"sensor": sensor, "oldKernel": is_old}, program), "DaemonSet")
+            for is_old in (True, False)
+        )
+        assert old == new
 
 
 def test_default_leaves_the_namespace_to_the_operator(program: Path) -> None:

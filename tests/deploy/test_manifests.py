@@ -88,7 +88,8 @@ def test_asks_for_little(name: Path) -> None:
     assert context["readOnlyRootFilesystem"] is True
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert context["capabilities"]["drop"] == ["ALL"]
-    assert not {"SYS_ADMIN", "SYS_RESOURCE", "SYS_MODULE"} & set(context["capabilities"]["add"])
+    assert not {"SYS_ADMIN", "SYS_MODULE"} & set(context["capabilities"]["add"])
+    assert ("SYS_RESOURCE" in context["capabilities"]["add"]) is (name.name == "ebpf-before-5.11")
     assert not any(each.startswith("CAP_") for each in context["capabilities"]["add"])
     writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
     assert writable == {"/var/lib/hullwatch"}
@@ -124,6 +125,16 @@ def test_sensor_has_what_it_needs_and_no_more(sensor: str, needed: list[str]) ->
     manifests = rendered(f"overlays/{sensor}")
     assert find(manifests, "ConfigMap")["data"]["config.yaml"] == f"sensor: {sensor}\n"
     assert set(capabilities_of(manifests)["add"]) == {"SYS_PTRACE", "DAC_READ_SEARCH", *needed}
+
+
+def test_an_old_kernel_costs_one_capability_and_no_more() -> None:
+    old, new = (rendered(f"overlays/{name}") for name in ("ebpf-before-5.11", "ebpf"))
+    capabilities = capabilities_of(old)["add"]
+    assert capabilities == [*capabilities_of(new)["add"], "SYS_RESOURCE"]
+    find(old, "DaemonSet")["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"]["add"] = (
+        capabilities_of(new)["add"]
+    )
+    assert old == new
 
 
 @pytest.mark.parametrize("name", KUSTOMIZATIONS, ids=str)

@@ -1,6 +1,8 @@
 """What the agent tells of its node and of itself: weak settings, a tracer, an absence, a sink that is away."""
 
+import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from tests.live.conftest import TIERS, Agents
 from tests.support import running_agent
 from tests.support.patience import patient
 from tests.support.processes import end, find_processes, unique_seconds, wait_for_process
-from tests.support.running_agent import RunningAgent
+from tests.support.running_agent import RunningAgent, settle
 from tests.support.stage import TOOLS, Stage
 
 pytestmark = pytest.mark.live
@@ -50,3 +52,17 @@ def test_an_absence_and_a_sink_that_is_away_are_told(agents: Agents, stage: Stag
         again.wait_for("HW-905", container=None, timeout_seconds=patient(90))
     finally:
         again.stop()
+
+
+def test_health_is_ok_where_nothing_is_missing(agents: Agents, stage: Stage, tmp_path: Path) -> None:
+    """Also where process 1 is closed to everybody, and with the few rights that the agent keeps."""
+    agents.stop()
+    agent = running_agent.start(stage.engine, "netlink", tmp_path)
+    try:
+        settle(3)
+        socket = str(tmp_path / "netlink.state/control.sock")
+        command = [running_agent.find_command(), "status", "--socket", socket, "-o", "json"]
+        health = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["health"]
+    finally:
+        assert not agent.stop()
+    assert health == {"status": "ok", "is_ready": True, "reasons": []}

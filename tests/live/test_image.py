@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +21,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.support import kustomize
-from tests.support.daemonset import Manifest, as_docker_run, find, load, probe_addresses
+from tests.support.daemonset import DockerRun, Manifest, as_docker_run, find, load, probe_addresses
 from tests.support.engine import Engine
 from tests.support.processes import wait_until
 from tests.support.running_agent import RunningAgent
@@ -35,6 +36,10 @@ CANNOT_HERE = 69  # EX_UNAVAILABLE: scripts/image found no mirror
 NAME = "hullwatch"
 # Detectors of what is read from the namespaces of other processes, and of what from their descriptors.
 OF_NAMESPACES = {"HW-101", "HW-102", "HW-114"}
+OF_OVERLAYS = {
+    "ebpf": ("BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH"),
+    "netlink": ("NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"),
+}
 OF_DESCRIPTORS = {"HW-201", "HW-204", "HW-221"}
 
 
@@ -136,6 +141,8 @@ def test_sees_an_escape(overlay: str, image: str, stage: Stage, tmp_path: Path) 
             )
             alert = agent.wait_for("HW-101", container=container.id, at_least=90, since=mark)
         assert alert["host"]["name"] == "the-node"
+        # What it writes itself, into a directory of the host that it watches, is no attack on it.
+        assert [each for each in agent.alerts if each["rule"]["id"] == "HW-903"] == []
     assert (tmp_path / "state").is_dir()
 
 
@@ -168,6 +175,53 @@ def test_names_the_detectors_that_are_blind(
             time.sleep(6)  # every task was read anew, whole
             wait_until(lambda: blind <= denied(), f"{sorted(blind)} to be blind")
             assert not seeing & denied()
+
+
+@pytest.mark.parametrize(
+    ("overlay", "capability"),
+    [(sensor, name) for sensor, names in OF_OVERLAYS.items() for name in ("", *names)],
+    ids=lambda each: each or "none-missing",
+)
+def test_doctor_names_each_capability_that_is_missing(
+    overlay: str, capability: str, image: str, stage: Stage, tmp_path: Path
+) -> None:
+    manifests = kustomize.render(KUSTOMIZE / "overlays" / overlay)
+    answers = doctor(as_docker_run(manifests, tmp_path, without=capability), image, stage.engine)
+    privileges = {each["check"]: each for each in answers if each["area"] == "privileges"}
+    given = [name for name in OF_OVERLAYS[overlay] if name != capability]
+    assert [privileges[f"CAP_{name}"]["verdict"] for name in given] == ["ok"] * len(given)
+    if capability:
+        missing = privileges[f"CAP_{capability}"]
+        assert missing["verdict"] in {"failed", "warning"}
+        assert missing["costs"]
+        assert f"capabilities.add: [{capability}]" in missing["mend"]
+    else:
+        assert [each for each in answers if each["verdict"] == "failed" and each["check"] not in closed_here()] == []
+
+
+def closed_here() -> set[str]:
+    """What no process of this machine can read, whatever its rights: pid 1 of some is closed even to root."""
+    try:
+        os.readlink("/proc/1/root")
+    except PermissionError:
+        return {"host's baseline"}
+    return set()
+
+
+def test_doctor_names_a_pod_without_the_hosts_pids(image: str, stage: Stage, tmp_path: Path) -> None:
+    run = as_docker_run(kustomize.render(KUSTOMIZE / "overlays/poll"), tmp_path)
+    alone = replace(run, options=tuple(each for each in run.options if each != "--pid=host"))
+    assert alone.options != run.options
+    (found,) = (each for each in doctor(alone, image, stage.engine) if each["check"] == "host's pids")
+    assert (found["verdict"], found["mend"]) == ("failed", "In a pod: hostPID: true. With docker: --pid=host.")
+
+
+def doctor(run: DockerRun, image: str, engine: Engine) -> list[dict[str, Any]]:
+    """What the doctor says in a container with exactly these settings."""
+    command = ("run", "--rm", "--runtime", engine.granting_runtime, *run.options, image)
+    done = engine.docker(*command, "doctor", *run.arguments[1:], "-o", "json", check=False)
+    assert done.returncode in {0, 1}, done.stderr.decode()
+    return list(json.loads(done.stdout))
 
 
 def test_names_what_netlink_lacks_without_net_admin(image: str, stage: Stage, tmp_path: Path) -> None:

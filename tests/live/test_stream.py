@@ -17,7 +17,7 @@ import pytest
 from tests.live.conftest import Agents
 from tests.support.acts.catalog import ACTS
 from tests.support.engine import Container
-from tests.support.running_agent import RunningAgent, find_command, rule, start
+from tests.support.running_agent import RunningAgent, find_command, rule, settle, start
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.live
@@ -61,7 +61,7 @@ def watching(agent: RunningAgent, *arguments: str) -> Iterator[Watching]:
 
 def streamed(agent: RunningAgent) -> int:
     """How many records the kernel has sent for who watches, by the agent's own metrics."""
-    agent.settle(0.6)  # they are read at each sweep
+    settle(0.6)  # they are read at each sweep
     listening = next(each for each in agent.log if each["event"] == "endpoint_listening")
     with urllib.request.urlopen(f"http://127.0.0.1:{listening['port']}/metrics", timeout=COMMAND_SECONDS) as answer:
         text = answer.read().decode()
@@ -96,7 +96,7 @@ def agent(agents: Agents, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 
 def test_every_program_of_the_chosen_container_is_shown_and_of_no_other(agent: RunningAgent, stage: Stage) -> None:
     with stage.container() as chosen, stage.container() as other:
-        agent.settle()
+        settle()
         before = streamed(agent)
         run_programs(stage, chosen, "early")
         assert streamed(agent) == before
@@ -104,7 +104,7 @@ def test_every_program_of_the_chosen_container_is_shown_and_of_no_other(agent: R
             assert "sensor ebpf" in one.first_line
             wanted = run_programs(stage, chosen, "seen")
             run_programs(stage, other, "unseen")
-            agent.settle()
+            settle()
             shown = one.end()
         assert {event["container"]["id"] for event in shown} == {chosen.id}
         for kind in ("exec", "exit"):
@@ -124,9 +124,9 @@ def test_one_that_is_killed_and_one_that_awaits_a_container_leave_nothing_behind
     agent: RunningAgent, stage: Stage
 ) -> None:
     with watching(agent) as every, stage.container() as container:
-        agent.settle()
+        settle()
         wanted = run_programs(stage, container, "new")
-        agent.settle()
+        settle()
         seen = {words(event) for event in every.end(signal.SIGTERM) if event["kind"] == "exec"}
         assert wanted <= seen
         with watching(agent, container.id) as one:
@@ -161,8 +161,8 @@ def _escaped(agent: RunningAgent, stage: Stage, mark: int) -> str:
     """A real escape in a container that also does honest work; its id, when all is told."""
     with ESCAPE.perform(stage) as outcome:
         agent.wait_for("HW-101", container=outcome.container_id, pids=outcome.pids, since=mark)
-        agent.settle()
-    agent.settle()
+        settle()
+    settle()
     return outcome.container_id
 
 
@@ -176,7 +176,7 @@ def test_a_tier_that_sees_less_says_so_and_shows_what_it_sees(stage: Stage, tmp_
 
 def _shows_what_it_sees(agent: RunningAgent, stage: Stage) -> None:
     with stage.container() as container:
-        agent.settle()
+        settle()
         with watching(agent, container.id) as one:
             assert "sensor netlink: a program that ends before it is looked at is not seen" in one.first_line
             for seconds in ("0.31", "0.32", "0.33"):

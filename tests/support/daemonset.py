@@ -82,9 +82,18 @@ def _of_container(container: Manifest, capabilities: Sequence[str]) -> Iterator[
         elif key == "resources":
             yield from (f"{RESOURCES[name]}={_quantity(name, limit)}" for name, limit in value["limits"].items())
         elif key == "env":
-            yield from (f"--env={each['name']}=the-node" for each in value)
+            yield from (f"--env={each['name']}={_told(each['valueFrom'], container)}" for each in value)
         elif key != "volumeMounts" and key not in ELSEWHERE:
             raise UnknownSettingError(f"{key}: {value}")
+
+
+def _told(source: Manifest, container: Manifest) -> str:
+    """What the kubelet puts into a variable (the downward API)."""
+    if source == {"resourceFieldRef": {"resource": "limits.memory"}}:
+        return str(int(container["resources"]["limits"]["memory"].removesuffix("Mi")) << 20)
+    if source != {"fieldRef": {"fieldPath": "spec.nodeName"}}:
+        raise UnknownSettingError(str(source))
+    return "the-node"
 
 
 def _security(context: Manifest, capabilities: Sequence[str]) -> Iterator[str]:

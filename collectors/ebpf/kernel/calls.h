@@ -108,7 +108,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_any_call, void *registers, long result)
 {
 	struct pt_regs___x86 *x86 = registers;
-	struct pt_regs___arm64 *arm64 = registers;
+	struct pt_regs___on_arm64 *arm64 = registers;
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 number = MAX_CALLS;
 	if (bpf_core_field_exists(x86->orig_ax))

@@ -317,7 +317,7 @@ struct task_struct___x86 {
 	struct thread_info___x86 thread_info;
 };
 
-struct pt_regs___arm64 {
+struct pt_regs___on_arm64 {
 	__u64 regs[31];
 	__u64 orig_x0; /* the result is in regs[0] */
 	int syscallno;

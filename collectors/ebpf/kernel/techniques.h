@@ -116,7 +116,7 @@ static __noinline void read_arguments_of_call(struct act *act, struct task_struc
 {
 	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
 	struct pt_regs___x86 *x86 = (void *)registers;
-	struct pt_regs___arm64 *arm64 = (void *)registers;
+	struct pt_regs___on_arm64 *arm64 = (void *)registers;
 
 	if (bpf_core_field_exists(x86->orig_ax)) {
 		int is_32_bits = is_foreign_call(task);

@@ -21,6 +21,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 - SYS_PTRACE
 - DAC_READ_SEARCH
+{{- if and .Values.oldKernel (has .Values.sensor (list "auto" "ebpf")) }}
+- SYS_RESOURCE
+{{- end }}
 {{- if eq .Values.sensor "netlink" }}
 - NET_ADMIN
 {{- end }}

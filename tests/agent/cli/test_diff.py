@@ -8,9 +8,11 @@ import pytest
 
 from agent.cli.node import Look
 from collectors.events import ContainerSeen, Event, MountTable, Seen
-from collectors.facts import Confinement, DeclaredMount, Mount, Unknown
+from collectors.facts import Confinement, DeclaredMount, DeclaredNamespace, Mount, Unknown
 from tests.agent.cli.nodes import clean, invoke, look_at, sleeping
 from tests.support import build
+
+OWN = tuple(DeclaredNamespace(kind, None) for kind in ("mnt", "pid", "ipc", "uts", "cgroup"))
 
 
 def running(number: int, confinement: Confinement | None = None, *more: Mount, **facts: Any) -> tuple[Event, ...]:
@@ -159,3 +161,33 @@ def test_without_a_bundle_two_containers_are_compared_all_the_same() -> None:
     assert found == {
         "declared": {"what": "declared", "left": "no_bundle", "right": "known", "relation": "unknown", "beyond": None}
     }
+
+
+def joining(path: str, *table: Mount, net: int = build.HOST_NET) -> Look:
+    """A container whose bundle joins a net namespace by path, and what the host has mounted."""
+    declared = build.declared(namespaces=(*OWN, DeclaredNamespace("net", path)))
+    host = MountTable(build.NOW_NS, build.HOST_MNT, None, build.key(900), (*build.host_mount_table(), *table))
+    confinement = build.confinement(namespaces=build.namespaces(net=net))
+    return look_at(host, *running(1, confinement, declared=declared))
+
+
+def mounted_namespace(root: bytes) -> Mount:
+    return build.mount(77, b"/run/docker/netns/default", root=root, fs_type=b"nsfs", source=b"nsfs")
+
+
+@pytest.mark.parametrize("path", ["/proc/1/ns/net", "/run/docker/netns/default", "/var/run/docker/netns/default"])
+def test_the_hosts_network_joined_by_path_is_as_declared(path: str) -> None:
+    table = mounted_namespace(b"net:[%d]" % build.HOST_NET)
+    assert differences(joining(path, table), "web-1") == {}
+
+
+def test_the_hosts_network_is_wider_than_another_one_that_was_joined_by_path() -> None:
+    table = mounted_namespace(b"net:[4026532777]")
+    found = differences(joining("/var/run/docker/netns/default", table), "web-1")
+    assert {name: each["relation"] for name, each in found.items()} == {"net_namespace": "wider"}
+
+
+@pytest.mark.parametrize("path", ["/run/docker/netns/default", "/proc/4/ns/net", "/proc/1/ns/net/../x", "relative"])
+def test_a_path_that_leads_nobody_knows_where_stays_unknown(path: str) -> None:
+    found = differences(joining(path), "web-1")
+    assert {name: each["relation"] for name, each in found.items()} == {"net_namespace": "unknown"}

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.config_schema import ContainersConfig, DockerConfig
 from agent.doctor.base import Surroundings, Verdict
 from agent.doctor.examination import examine, is_well, read_surroundings
+from agent.kubernetes_schema import KubernetesApiConfig
 from agent.state_schema import StateConfig
 from collectors.capabilities import mask
 from collectors.facts import Unknown
@@ -48,6 +51,16 @@ def test_a_node_on_which_nothing_is_missing_is_well(tmp_path: Path) -> None:
         (in_own(user=4026532999), "user namespace", Verdict.FAILED),
         (in_own(pid=4026532999), "host's pids", Verdict.FAILED),
         (in_own(net=4026532999), "host's network", Verdict.WARNING),
+        (in_own(pid=4026532999, mnt=4026532998), "host's pids", Verdict.FAILED),
+        (
+            lambda node: replace(
+                node,
+                own=build.host_namespaces(pid=4026532999, mnt=4026532998),
+                host=build.host_baseline(namespaces=build.host_namespaces(pid=4026532999)),
+            ),
+            "host's pids",
+            Verdict.WARNING,
+        ),
         (lambda node: replace(node, label=b"docker-default (enforce)\n"), "LSM label", Verdict.WARNING),
         (lambda node: replace(node, label=None), "LSM label", Verdict.OK),
         (lambda node: replace(node, kernel="5.4.0"), "kernel", Verdict.WARNING),
@@ -156,3 +169,82 @@ def test_reads_this_very_process_and_the_clock_and_an_engine_that_is_none(tmp_pa
         assert node.is_clock_synchronised() in {True, False}
         with pytest.raises(ConnectionRefusedError):
             node.try_docker()
+
+
+@pytest.mark.parametrize(
+    ("label", "wanted"),
+    [
+        (b"docker-default (enforce)\n", "appArmorProfile.type: Unconfined"),
+        (b"system_u:system_r:container_t:s0:c1,c2\0", "overlay openshift"),
+    ],
+)
+def test_says_which_module_is_in_the_way_and_how_to_be_let_through(tmp_path: Path, label: bytes, wanted: str) -> None:
+    answer = by_name(examine(replace(well(tmp_path), label=label)))["LSM label"]
+    assert answer.verdict is Verdict.WARNING
+    assert wanted in answer.mend
+
+
+def test_before_5_11_tables_want_sys_resource(tmp_path: Path) -> None:
+    node = configured(without("CAP_SYS_RESOURCE")(well(tmp_path)), sensor="ebpf")
+    assert "CAP_SYS_RESOURCE" not in by_name(examine(node))
+    answer = by_name(examine(replace(node, kernel="5.10.0-28-amd64")))["CAP_SYS_RESOURCE"]
+    assert answer.verdict is Verdict.FAILED
+    assert "overlay ebpf-before-5.11" in answer.mend
+
+
+def test_a_cgroup_namespace_of_its_own_wants_the_nodes_hierarchy(tmp_path: Path) -> None:
+    """As a pod sees it with the hostPath, without it, and on cgroup v1 likewise."""
+    node = in_own(cgroup=4026532999)(well(tmp_path))
+    assert "the node's hierarchy is mounted" in by_name(examine(node))["cgroups"].found
+    part = tmp_path / "sys/fs/cgroup/cgroup.type"
+    part.write_text("domain")
+    answer = by_name(examine(node))["cgroups"]
+    assert (answer.verdict, "only a part" in answer.found) == (Verdict.WARNING, True)
+    part.unlink()
+    (tmp_path / "sys/fs/cgroup/cgroup.controllers").unlink()
+    (tmp_path / "sys/fs/cgroup/pids").mkdir()
+    assert by_name(examine(node))["cgroups"].verdict is Verdict.WARNING
+    (tmp_path / "sys/fs/cgroup/pids/release_agent").touch()
+    assert by_name(examine(node))["cgroups"].verdict is Verdict.OK
+
+
+def test_a_clock_that_was_set_back_is_told_by_the_last_heartbeat(tmp_path: Path) -> None:
+    node, beat = well(tmp_path), tmp_path / "state/heartbeat"
+    beat.touch()
+    assert by_name(examine(node))["clock"].verdict is Verdict.OK
+    os.utime(beat, (time.time() + 7200,) * 2)
+    answer = by_name(examine(node))["clock"]
+    assert (answer.verdict, answer.mend != "") == (Verdict.WARNING, True)
+    assert "7200 s ahead" in answer.found or "7199 s ahead" in answer.found
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "found"),
+    [
+        ({}, Verdict.OFF, "off in the configuration"),
+        ({"enabled": True}, Verdict.FAILED, "kubernetes.node_name is not set"),
+        ({"enabled": True, "node_name": "n1"}, Verdict.FAILED, "the agent runs in no cluster"),
+        (
+            {"enabled": True, "node_name": "n1", "server": "https://k:6443"},
+            Verdict.FAILED,
+            "can't be read: /none/token",
+        ),
+    ],
+    ids=["off", "no-name", "no-cluster", "no-token"],
+)
+def test_a_node_without_kubernetes(tmp_path: Path, changes: dict[str, Any], verdict: Verdict, found: str) -> None:
+    config = KubernetesApiConfig(token_file="/none/token", ca_file="/none/ca", **changes)
+    answer = by_name(examine(configured(well(tmp_path), kubernetes=config)))["Kubernetes API"]
+    assert answer.verdict is verdict
+    assert found in answer.found
+    assert bool(answer.mend) is (verdict is Verdict.FAILED)
+
+
+def test_a_cluster_is_found_by_what_the_kubelet_tells(tmp_path: Path) -> None:
+    for name in ("token", "ca"):
+        (tmp_path / name).touch()
+    config = KubernetesApiConfig(enabled=True, token_file=str(tmp_path / "token"), ca_file=str(tmp_path / "ca"))
+    told = {"NODE_NAME": "n1", "KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    node = replace(configured(well(tmp_path), kubernetes=config), environment=told)
+    answer = by_name(examine(node))["Kubernetes API"]
+    assert (answer.verdict, answer.found) == (Verdict.OK, "https://10.0.0.1:443, pods of the node n1")

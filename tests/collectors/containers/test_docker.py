@@ -144,6 +144,7 @@ class Rig:
         self.states: list[SourceStatus] = []
         self.engine: Engine | None = None
         self.source: DockerMetadata | None = None
+        self.thread: threading.Thread | None = None
 
     def listen(self, **answers: Answer) -> Engine:
         self.path.unlink(missing_ok=True)
@@ -173,8 +174,17 @@ class Rig:
             on_change=self.states.append,
             **(settings | options),
         )
-        self.source.start()
+        self.thread = threading.Thread(target=self.source.run, daemon=True)
+        self.thread.start()
         return self.source
+
+    def stop(self) -> bool:
+        """Whether the source has ended."""
+        if self.source is None or self.thread is None:
+            return True
+        self.source.stop()
+        self.thread.join(5.0)
+        return not self.thread.is_alive()
 
     def names(self) -> list[str | None]:
         return [each.container.name for each in self.events if isinstance(each, ContainerSeen)]
@@ -186,8 +196,8 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     yield rig
     if rig.engine is not None:
         rig.hang_up()
+    assert rig.stop()
     if rig.source is not None:
-        assert rig.source.stop(5.0)
         assert rig.source.status.state is SourceState.STOPPED
     gc.collect()
 
@@ -319,10 +329,10 @@ def test_keeps_no_descriptor_of_broken_connections(rig: Rig) -> None:
 
 def test_stops_at_once_while_it_waits_for_events(rig: Rig) -> None:
     rig.listen()
-    source = rig.start()
+    rig.start()
     _wait(lambda: rig.engine is not None and "/events" in rig.engine.asked)
     began = time.monotonic()
-    assert source.stop(5.0)
+    assert rig.stop()
     assert time.monotonic() - began < 1
 
 

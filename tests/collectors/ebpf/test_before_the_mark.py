@@ -40,7 +40,9 @@ def test_a_child_that_left_before_its_parent_was_judged_is_told_as_the_container
         request_sweep=lambda: None,
         watching=Watching(
             ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(collectors.observer, collectors.host, collectors.roots, events.append),
+            Connections(
+                collectors.observer, collectors.host, collectors.roots, events.append, governors=collectors.governors
+            ),
         ),
     )
     source.open()

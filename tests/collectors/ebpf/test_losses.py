@@ -86,7 +86,7 @@ def test_one_sweep_after_a_loss_everything_is_known_as_it_is(changer: tuple[int,
         request_sweep=lambda: requests.append(None),
         watching=Watching(
             ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(made.observer, made.host, made.roots, events.append),
+            Connections(made.observer, made.host, made.roots, events.append, governors=made.governors),
         ),
     )
     source.open()

@@ -5,7 +5,7 @@ from typing import cast
 from collectors.ebpf.libbpf import BpfObject
 from collectors.ebpf.object_watch import EXPAND_SECONDS, ObjectWatch
 from collectors.events import Watched, WatchKind
-from collectors.watched_objects import Pattern, Watch
+from collectors.watched_objects import Pattern, Watch, static_pods
 
 SHADOW = Pattern("/etc/shadow", WatchKind.SECRET, Watch.READ)
 ACCOUNTS = Pattern("/etc/shadow", WatchKind.PERSISTENCE, Watch.WRITE)
@@ -96,6 +96,20 @@ def test_patterns_are_expanded_again_after_a_while(tmp_path: Path) -> None:
     assert look(watch) == []
     clock.now_ns = EXPAND_SECONDS * 1_000_000_000
     assert [name for name, _, _ in look(watch)] == ["a.key", "b.key"]
+
+
+def test_what_is_to_be_watched_beside_is_handed_over_at_the_next_look_and_may_change(tmp_path: Path) -> None:
+    watch = made(tmp_path, SHADOW)
+    for name in ("etc/pods", "opt"):
+        (tmp_path / name).mkdir()
+    look(watch)
+    watch.use(static_pods(("/etc/pods",)))
+    assert [each for each in look(watch) if each[0] != "shadow"] == [("pods", 2, 6)]
+    watch.use(static_pods(("/etc/pods",)))
+    assert look(watch) == []
+    watch.use(static_pods(("/opt",)))
+    assert [each for each in look(watch) if each[0] != "shadow"] == [("opt", 3, 6)]
+    assert watch.objects(3) == (Watched("/opt", WatchKind.PERSISTENCE),)
 
 
 def test_a_number_that_was_never_given_is_nothing() -> None:
