@@ -115,7 +115,7 @@ def _tell(agent: Agent, wanted: str, page: Path | None, output: Output) -> None:
     if story.container_id:
         state = inquiry.node_state(agent, story.container_id)
         now = verdicts.verdict(state, story.container_id)
-        story = replace(story, living=tuple(_chain(state, each.process) for each in now.wide))
+        story = replace(story, living=tuple(chain(state, each.process) for each in now.wide))
     if page is not None:
         from agent.cli.incident_page import render
 
@@ -130,7 +130,7 @@ def _tell(agent: Agent, wanted: str, page: Path | None, output: Output) -> None:
         _write(story, now, output)
 
 
-def _chain(state: NodeState, process: Process) -> tuple[told.Document, ...]:
+def chain(state: NodeState, process: Process) -> tuple[told.Document, ...]:
     """A process and its ancestors, with the names that they have in alerts."""
     from agent.formats.ecs_process import entity_id
 
