@@ -9,8 +9,9 @@ from agent.cli import told
 from agent.cli.output import BAD
 from agent.cli.screen.cells import Line, cells, fit, used, wrapped
 from agent.cli.screen.pages import OF_CONTAINER, Page, Shown, View
-from agent.cli.screen.picture import OUT
+from agent.cli.screen.picture import OUT, Card
 from agent.cli.screen.rows import Row, card_of, event_row, rows, story_of
+from agent.cli.story import Story
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 8
 SELECTED = "reverse"
@@ -37,7 +38,7 @@ _KEYS: dict[Page, tuple[tuple[str, str], ...]] = {
     Page.EVENTS: (("q", "quit"), ("1", "containers"), ("2", "incidents"), *_COMMON),
     Page.FINDINGS: (("q", "quit"), ("esc", "back"), ("tab", "ways out"), ("enter", "incident"), *_COMMON),
     Page.PROCESSES: (("q", "quit"), ("esc", "back"), ("tab", "findings"), *_COMMON),
-    Page.WAYS: (("q", "quit"), ("esc", "back"), ("tab", "live events"), *_COMMON),
+    Page.WAYS: (("q", "quit"), ("esc", "back"), ("tab", "doings"), *_COMMON),
     Page.DOINGS: (("q", "quit"), ("esc", "back"), ("tab", "processes"), *_COMMON),
     Page.STORY: (("q", "quit"), ("esc", "back"), ("1", "containers"), *_COMMON),
     Page.HELP: (("q", "quit"), ("esc", "back")),
@@ -81,32 +82,40 @@ def _below(view: View, shown: Shown, row: Row | None, width: int, height: int) -
 
 def _title(view: View, shown: Shown) -> Line:
     picture = shown.picture
-    when = time.strftime("%H:%M:%S", time.gmtime(picture.at_ns // 1_000_000_000))
-    pause: Line = (("  PAUSED", BAD),) if view.is_paused else ()
-    match view.page:
-        case Page.STORY:
-            story = story_of(view, shown)
-            what = "this incident is no longer known"
-            if story is not None:
-                whose = told.called(story.about) if story.container_id else "the node"
-                state = "open" if story.is_open else "over"
-                what = f"incident {story.id[: told.SHORT]} of {whose}, {state}, {story.findings} findings"
-            return ((f"{when} {what}", "bold"), *pause)
-        case page if page in OF_CONTAINER:
-            card = card_of(view, shown)
-            name = "this container is gone" if card is None else f"{card.name} ({card.id[:12]}, {card.image})"
-            standing: Line = ((f"  {OUT}", BAD),) if card is not None and card.standing == OUT else ()
-            return ((f"{when} {name}", "bold"), *standing, (f"  {page.value.removesuffix(' of one')}", "bold"), *pause)
-        case _:
-            return (*_of_node(shown, when), *pause)
+    name = "" if view.page is Page.STORY or view.page in OF_CONTAINER else "hullwatch "
+    clock = time.strftime("%H:%M:%S", time.gmtime(picture.at_ns // 1_000_000_000))
+    when: Line = ((name + clock, "bold"),)
+    if view.is_paused:
+        when = (*when, (" PAUSED", BAD))
+    if view.page is Page.STORY:
+        return (*when, *_of_story(story_of(view, shown)))
+    if view.page in OF_CONTAINER:
+        return (*when, *_of_container(view.page, card_of(view, shown)))
+    return (*when, *_of_node(shown))
 
 
-def _of_node(shown: Shown, when: str) -> Line:
+def _of_story(story: Story | None) -> Line:
+    if story is None:
+        return (("  this incident is no longer known", "bold"),)
+    whose = told.called(story.about) if story.container_id else "the node"
+    state = "open" if story.is_open else "over"
+    what = f"  incident {story.id[: told.SHORT]}, {state}, {_counted(story.findings, 'finding')}, of {whose}"
+    return ((what, "bold"),)
+
+
+def _of_container(page: Page, card: Card | None) -> Line:
+    if card is None:
+        return (("  this container is gone", "bold"),)
+    name = f"  {page.value} of {card.name} ({card.id[:12]}, {card.image})"
+    return (*(((f"  {OUT}", BAD),) if card.standing == OUT else ()), (name, "bold"))
+
+
+def _of_node(shown: Shown) -> Line:
     picture = shown.picture
     out = sum(card.standing == OUT for card in picture.cards)
     is_open = sum(each.is_open for each in picture.stories)
     return (
-        (f"hullwatch {when}  {_counted(len(picture.cards), 'container')}, ", "bold"),
+        (f"  {_counted(len(picture.cards), 'container')}, ", "bold"),
         (f"{out} out", BAD if out else "bold"),
         (f", {_counted(is_open, 'incident')}", "bold"),
         (f"  {picture.origin}", ""),

@@ -87,7 +87,7 @@ class CaptureSource:
         """See ``Source``."""
         return self._ticker.lines
 
-    def pause(self, is_paused: bool) -> None:  # noqa: FBT001 (a ``Source``)
+    def pause(self, *, is_paused: bool) -> None:
         """Time stands still."""
         self._is_paused = is_paused
 

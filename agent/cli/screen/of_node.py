@@ -61,7 +61,7 @@ class LookSource:
         """None: see ``NO_EVENTS``."""
         return ()
 
-    def pause(self, is_paused: bool) -> None:  # noqa: FBT001 (a ``Source``)
+    def pause(self, *, is_paused: bool) -> None:
         """Nothing goes on that could be paused."""
 
     def play_faster(self, factor: float) -> None:
@@ -161,7 +161,7 @@ class NodeSource:
         """See ``Source``."""
         return self._agent.events()
 
-    def pause(self, is_paused: bool) -> None:  # noqa: FBT001 (a ``Source``)
+    def pause(self, *, is_paused: bool) -> None:
         """The node goes on; who shows it stops by itself."""
 
     def play_faster(self, factor: float) -> None:

@@ -18,7 +18,7 @@ class Page(StrEnum):
     PROCESSES = "processes"
     FINDINGS = "findings"
     WAYS = "ways out"
-    DOINGS = "live events of one"
+    DOINGS = "doings"
     STORY = "story"
     HELP = "keys"
 

@@ -178,7 +178,7 @@ _HELP = (
     ("1 2 3", "the containers by risk, the incidents, the live events of all containers"),
     ("enter", "open what the cursor is on: a container, an incident, the incident of a finding"),
     ("esc, left", "go back; on a filtered page clear the filter"),
-    ("tab", "of a container: processes, findings, ways out, live events"),
+    ("tab", "of a container: processes, findings, ways out, doings (its live events)"),
     ("f", "filter: show only rows with a text (name, image, id, rule, ...)"),
     ("/, n", "find a text; find the next one"),
     ("p, space", "pause: what is shown stays as it is; a capture stands still"),

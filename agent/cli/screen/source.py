@@ -29,7 +29,7 @@ class Source(Protocol):
     def events(self) -> tuple[EventLine, ...]:
         """What happened lately, the oldest first; the same tuple while nothing was added."""
 
-    def pause(self, is_paused: bool) -> None:  # noqa: FBT001 (it is all that is said)
+    def pause(self, *, is_paused: bool) -> None:
         """Nobody looks for a while, or somebody does again."""
 
     def play_faster(self, factor: float) -> None:
@@ -62,20 +62,24 @@ class Feed:
         """What happened lately, or had when the pause began."""
         return self._frozen if self._is_paused else self.source.events()
 
-    def pause(self, is_paused: bool) -> None:  # noqa: FBT001 (as ``Source``)
+    def pause(self, *, is_paused: bool) -> None:
         """Keep what is shown as it is, or go on."""
         if is_paused == self._is_paused:
             return
         self._frozen = self.source.events()
         self._is_paused = is_paused
-        self.source.pause(is_paused)
+        self.source.pause(is_paused=is_paused)
         if not is_paused:
             self.look_now()
 
     def start(self) -> None:
         """Take pictures from now on."""
-        self.source.on_news(self.look_now)
+        self.source.on_news(self._news)
         self._thread.start()
+
+    def _news(self) -> None:
+        if not self._is_paused:
+            self.look_now()
 
     def look_now(self) -> None:
         """Take the next one at once."""

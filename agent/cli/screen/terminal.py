@@ -8,6 +8,7 @@ from __future__ import annotations
 import curses
 import locale
 import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -38,13 +39,22 @@ def show(feed: Feed, *, color: bool) -> None:
     """Draw until the person has had enough. Raises ``curses.error`` where the terminal is not known."""
     locale.setlocale(locale.LC_ALL, "")
     os.environ.setdefault("ESCDELAY", "50")
+    _forget_old_size()
     curses.wrapper(lambda window: _loop(window, feed, color=color))
+
+
+def _forget_old_size() -> None:
+    """LINES and COLUMNS of whoever started us hold only where the kernel knows no size, as on a serial line."""
+    if 0 not in os.get_terminal_size(sys.stdout.fileno()):
+        os.environ.pop("LINES", None)
+        os.environ.pop("COLUMNS", None)
 
 
 def _loop(window: curses.window, feed: Feed, *, color: bool) -> None:
     styles = _styles(color=color)
     curses.curs_set(0) if curses.tigetstr("civis") else None
     window.timeout(_POLL_MILLISECONDS)
+    window.leaveok(True)  # noqa: FBT003 (curses' own): nobody looks where the cursor is
     window.idlok(True)  # noqa: FBT003 (curses' own): lines that move are moved by the terminal, not written again
     view, shown, drawn, drawn_at, dead = View(), _shown(feed), None, 0.0, 0
     rest = _SLOW_SECONDS if curses.baudrate() <= _SLOW_BAUDS else _QUICK_SECONDS
@@ -68,7 +78,7 @@ def _loop(window: curses.window, feed: Feed, *, color: bool) -> None:
             _OF_FEED[key](feed)
         elif key is not None:
             view = press(view, key, shown)
-            feed.pause(view.is_paused)
+            feed.pause(is_paused=view.is_paused)
 
 
 def _shown(feed: Feed) -> Shown:

@@ -15,7 +15,7 @@ from tests.agent.cli.screen.shows import event, picture, text
 from tests.support import build
 
 BROKEN = Shown(picture(broken_out()), tuple(event(number) for number in range(1, 31)))
-OF_WEB_1 = {"chosen": build.container_id(1)}
+WEB_1 = build.container_id(1)
 
 
 def styles(line: Line, wanted: str) -> str:
@@ -41,7 +41,7 @@ def test_the_newest_events_are_below_the_containers() -> None:
 def test_a_story_is_told_from_its_verdict_to_its_processes() -> None:
     view = View(page=Page.STORY, chosen=BROKEN.picture.stories[0].id)
     lines = text(view, BROKEN)
-    assert "of web-1, open, 6 findings" in lines[0]
+    assert ", open, 6 findings, of web-1" in lines[0]
     assert lines[2] == "OUT: 1 process of this container is outside it".ljust(80)
     assert lines[3].startswith("critical: ")
     assert lines[4].split()[1:3] == ["info", "HW-308"]
@@ -52,7 +52,7 @@ def test_a_story_is_told_from_its_verdict_to_its_processes() -> None:
 def test_the_keys_of_each_page_are_at_its_bottom_and_fit(page: Page) -> None:
     for shown in (BROKEN, replace(BROKEN, picture=replace(BROKEN.picture, can_play=True))):
         for width in (40, 80):
-            bottom = text(View(page=page, **OF_WEB_1), shown, width)[-1]
+            bottom = text(View(page=page, chosen=WEB_1), shown, width)[-1]
             assert bottom.startswith("q quit  ")
             assert bottom.endswith("? keys")
     assert "enter open  f filter  / find  p pause" in text(View(), BROKEN)[-1]
@@ -64,7 +64,7 @@ def test_all_keys_are_listed_on_a_page_of_their_own() -> None:
 
 
 def test_a_row_that_is_too_long_is_shown_whole_below() -> None:
-    whole = " ".join(" ".join(text(View(page=Page.FINDINGS, **OF_WEB_1), BROKEN)[-5:-2]).split())
+    whole = " ".join(" ".join(text(View(page=Page.FINDINGS, chosen=WEB_1), BROKEN)[-5:-2]).split())
     assert "It is in the host's mnt namespace, which its container" in whole
     assert BROKEN.picture.cards[0].findings[0].text in whole
 
@@ -72,7 +72,7 @@ def test_a_row_that_is_too_long_is_shown_whole_below() -> None:
 def test_a_container_that_is_gone_and_an_incident_that_is_forgotten_are_said() -> None:
     gone = replace(BROKEN, picture=replace(BROKEN.picture, cards=(), stories=()))
     for page in OF_CONTAINER:
-        assert "this container is gone" in text(View(page=page, **OF_WEB_1), gone)[0]
+        assert "this container is gone" in text(View(page=page, chosen=WEB_1), gone)[0]
     assert "this incident is no longer known" in text(View(page=Page.STORY, chosen="4711"), gone)[0]
 
 

@@ -42,7 +42,7 @@ class Counting:
     def events(self) -> tuple[EventLine, ...]:
         return self.happened
 
-    def pause(self, is_paused: bool) -> None:
+    def pause(self, *, is_paused: bool) -> None:
         self.calls.append(is_paused)
 
     def play_faster(self, factor: float) -> None:
@@ -165,7 +165,7 @@ def played(tmp_path: Path) -> Iterator[Callable[..., CaptureSource]]:
 
 def test_a_capture_is_played_to_its_end(played: Callable[..., CaptureSource]) -> None:
     out = escaped()
-    source = played(*sleeping(1), Exec(build.NOW_NS + SECOND, out), Exit(build.NOW_NS + 9 * SECOND, out.key, 0))
+    source = played(*sleeping(1), Exec(build.NOW_NS + SECOND, out), Exit(build.NOW_NS + 9 * SECOND, out.key))
     until(lambda: "ended" in source.take().origin)
     found = source.take()
     assert (found.origin, found.can_play) == ("node.capture ended", True)
@@ -178,13 +178,13 @@ def test_a_capture_is_played_to_its_end(played: Callable[..., CaptureSource]) ->
 def test_time_passes_as_fast_as_asked_and_stands_still_in_a_pause(played: Callable[..., CaptureSource]) -> None:
     source = played(*sleeping(1), Exec(build.NOW_NS + 3600 * SECOND, escaped()), speed=1.0)
     until(lambda: source.take().at_ns > build.NOW_NS + SECOND // 10)
-    source.pause(True)
+    source.pause(is_paused=True)
     time.sleep(0.25)
     stands = source.take().at_ns
     assert stands < build.NOW_NS + 10 * SECOND
     time.sleep(0.25)
     assert source.take().at_ns == stands
-    source.pause(False)
+    source.pause(is_paused=False)
     source.play_faster(2.0)
     assert source.take().origin == "node.capture 2x"
     source.play_faster(100_000)
@@ -215,12 +215,12 @@ def test_takes_pictures_until_it_is_stopped_and_none_in_a_pause() -> None:
     feed.start()
     try:
         assert source.taken.acquire(timeout=10)
-        feed.pause(True)
+        feed.pause(is_paused=True)
         while source.taken.acquire(timeout=0.5):
             pass
         feed.look_now()
         assert source.taken.acquire(timeout=10)
-        feed.pause(False)
+        feed.pause(is_paused=False)
         assert source.taken.acquire(timeout=10)
     finally:
         feed.stop(10)
@@ -234,10 +234,10 @@ def test_events_stay_as_they_were_in_a_pause() -> None:
     source = Counting()
     feed = Feed(source, interval_seconds=1)
     source.happened = (line(1),)
-    feed.pause(True)
+    feed.pause(is_paused=True)
     source.happened = (line(1), line(2))
     assert feed.events == (line(1),)
-    feed.pause(False)
+    feed.pause(is_paused=False)
     assert feed.events == (line(1), line(2))
 
 
