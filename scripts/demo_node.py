@@ -14,8 +14,8 @@ from tests.support.engine import Container, Engine
 from tests.support.stage import Stage
 
 LIVES_SECONDS = 280
-ESCAPES_AFTER_SECONDS = 6
-RUNNER = "ci-runner"
+ESCAPES_AFTER_SECONDS = 8
+RUNNER, RUNNER_IMAGE = "ci-runner", "shop/ci-runner:7.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Workload:
 HONEST = (
     Workload("payments", "shop/payments:2.4.1", ("--cap-drop=ALL", "--user=1000"), "exec httpd -f -p 8080 -h /home"),
     Workload("web", "shop/web:5.12", (), "httpd -p 8080 -h /srv; exec httpd -f -p 8081 -h /srv"),
-    Workload("db-backup", "shop/backup:1.3", ("-v", "{socket}:/var/run/docker.sock"), "exec crond -f"),
+    Workload("db-backup", "shop/backup:1.3", ("-v", "{socket}:/var/run/docker.sock"), "exec tail -f /dev/null"),
     Workload("log-shipper", "shop/logs:0.9", ("-v", "/var/log:/host/log:ro", "--pid=host"), "exec tail -f /dev/null"),
     Workload("metrics", "shop/metrics:3.0", ("--network=host", "--cap-add=NET_ADMIN"), "exec tail -f /dev/null"),
 )
@@ -52,12 +52,14 @@ def demo_node(stage: Stage) -> Iterator[Container]:
                 options = tuple(option.format(socket=engine.socket) for option in each.options)
                 made.append(_run(engine, each, options, each.script))
             script = ESCAPE.format(pid=victim.pid, after=ESCAPES_AFTER_SECONDS, lives=LIVES_SECONDS)
-            runner = Workload(RUNNER, "shop/ci-runner:7.1", GIVEN, script)
+            runner = Workload(RUNNER, RUNNER_IMAGE, GIVEN, script)
             made.append(_run(engine, runner, GIVEN, script))
             yield made[-1]
     finally:
         for container in made:
             engine.remove(container)
+        images = (*(each.image for each in HONEST), RUNNER_IMAGE)
+        engine.docker("rmi", *images, check=False)  # only the names: the image has another one
 
 
 def _run(engine: Engine, workload: Workload, options: tuple[str, ...], script: str) -> Container:

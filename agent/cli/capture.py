@@ -7,12 +7,15 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from agent.cli import node
 from agent.cli.output import EXIT_CLEAN, Refused, note
-from agent.sources import SensorChoice
+
+if TYPE_CHECKING:
+    from agent.sources import SensorChoice
 
 
 @click.command()

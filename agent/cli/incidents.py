@@ -37,7 +37,7 @@ STORY_COLUMNS = (
     Column("TIME"),
     Column("SEVERITY"),
     Column("RULE"),
-    Column("NAME"),
+    Column("NAME", is_wide=True),
     Column("PID"),
     Column("EVENT", is_wide=True),
     Column("WHAT", 200),
@@ -177,7 +177,7 @@ def _process(node: Node) -> dict[str, Any]:
 
 
 def _write(story: Story, now: Verdict | None, output: Output) -> None:
-    output.text("\n".join(each.replace("\n", "\\n") for each in _heading(story, now)))
+    output.lines(_heading(story, now, no_trunc=output.no_trunc))
     write("\n")
     given = [(str(each.get("timestamp") or ""), _exposure_row(each)) for each in story.exposures]
     found = [(text(each, "@timestamp"), _story_row(each)) for each in story.alerts]
@@ -187,25 +187,35 @@ def _write(story: Story, now: Verdict | None, output: Output) -> None:
     roots = tree(story)
     if roots:
         output.text("\nPROCESSES")
-        output.text("\n".join(f"  {branch}{process_line(node, now)}" for branch, node in drawn(roots)))
+        output.lines(
+            ((f"  {branch}", ""), (process_line(node, now), BAD if "LIVES" in fate(node, now) else ""))
+            for branch, node in drawn(roots)
+        )
     output.text("\nNEXT")
     output.text("\n".join(_next(story)))
 
 
-def _heading(story: Story, now: Verdict | None) -> Iterator[str]:
+def _heading(story: Story, now: Verdict | None, *, no_trunc: bool) -> Iterator[Cell]:
     state = "still open" if story.is_open else "over"
-    yield f"Incident {story.id}: {story.severity.name.lower()}, {state}, {story.findings} findings"
+    yield (
+        (f"Incident {story.id}: ", ""),
+        *severity_cell(story.severity),
+        (f", {state}, {story.findings} findings", ""),
+    )
     yield f"from {second(story.start)} to {second(story.end)} UTC"
     if story.container_id:
         image = text(story.about, "container.image.name")
-        yield f"Container {story.container_id}: {told.called(story.about)}" + (f", image {image}" if image else "")
+        whose = f"Container {short_id(story.container_id, no_trunc=no_trunc)}: {told.called(story.about)}"
+        yield whose + (f", image {image}" if image else "")
     else:
         yield "It is about the node, not about a container."
     if story.why:
         yield f"Why this severity: {story.why}"
     if now is not None:
+        sentence, *processes = verdicts.lines(now)
         yield ""
-        yield from verdicts.lines(now)
+        yield ((sentence, verdicts.STYLES.get(now.word, "")),)
+        yield from processes
 
 
 def _exposure_row(chapter: dict[str, Any]) -> tuple[Cell, ...]:
@@ -256,7 +266,7 @@ def _next(story: Story) -> Iterator[str]:
     worst = max(story.alerts, key=told.severity, default=None)  # the first of those that are as bad
     if worst is not None:
         rule = text(worst, "rule.id")
-        yield f"  hullwatch explain {text(worst, 'event.id')}    what the worst finding ({rule}) means, and what to do"
+        yield f"  hullwatch explain {text(worst, 'event.id')}    what {rule} means, and what to do"
     if story.container_id:
         short = story.container_id[:12]
         yield f"  hullwatch ps {short}    its processes now; hullwatch events {short}    what they do, live"

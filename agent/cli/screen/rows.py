@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.cli import told
+from agent.cli import verdict as verdicts
 from agent.cli.incidents import fate, process_line
 from agent.cli.moments import clock, second
-from agent.cli.output import BAD, DOUBTFUL
+from agent.cli.output import BAD
 from agent.cli.screen.cells import Line, padded
 from agent.cli.screen.pages import Page, Shown, View
 from agent.cli.screen.picture import Card, FindingLine, severity_span, standing_span
@@ -19,8 +20,6 @@ from agent.cli.verdict import Verdict
 
 Target = tuple[Page | None, str]
 NOWHERE: Target = (None, "")
-
-_VERDICTS = {"out": BAD, "widened": DOUBTFUL, "unknown": DOUBTFUL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def finding_row(finding: FindingLine) -> Row:
 def _told(story: Story, now: Verdict | None) -> Iterator[Row]:
     """A story from its beginning: how it stands, why it is as bad, what was found in order, and the processes."""
     if now is not None:
-        yield Row("now", ((now.sentence(), _VERDICTS.get(now.word, "")),), (Page.PROCESSES, story.container_id))
+        yield Row("now", ((now.sentence(), verdicts.STYLES.get(now.word, "")),), (Page.PROCESSES, story.container_id))
     yield Row("why", ((f"{story.severity.name.lower()}: {story.why}" if story.why else "", ""),))
     chapters = [
         (text(each, "timestamp"), "-", text(each, "rule_id"), each.get("severity"), f"given: {text(each, 'reason')}")
