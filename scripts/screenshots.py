@@ -3,8 +3,9 @@
     .venv/bin/python -m scripts.screenshots
 
 Terminals are tmux panes, whose cells become an SVG (docs/pictures/NAME.svg); the page of an incident is laid out by
-chromium (docs/pictures/incident-page.png). What is in a picture is what the program wrote, with one exception: process
-1 of the machine on which the pictures are made is shown as init. A picture that names this machine is not written.
+chromium (docs/pictures/incident-page.png). What is in a picture is what the program wrote, but for what is of this
+machine alone: its process 1 is shown as init, and its kernel by the version alone. A picture that names this machine
+is not written.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _pane(command: str, width: int, height: int, *, stays: bool) -> Iterator[Cal
                 raise SystemExit(f"{command} does not show {wanted}:\n{tmux('capture-pane', '-p')}")
             time.sleep(0.2)
         time.sleep(1)
-        return tmux("capture-pane", "-e", "-p")
+        return tmux("capture-pane", "-e", "-p", "-N")
 
     shell = f"{command} 2>/dev/null; sleep 60" if stays else command
     tmux("new-session", "-d", "-x", str(width), "-y", str(height), "-e", "TERM=tmux-256color", "-e", "NO_COLOR=", shell)
@@ -132,22 +133,26 @@ def _page(command: tuple[str, ...], directory: Path) -> None:
     _must_name_no_machine(text)
     page.write_text(text)
     browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={directory}/profile")
-    quiet = ("--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1000,1500", "--hide-scrollbars")
+    quiet = ("--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1000,1150", "--hide-scrollbars")
     run = (*browser, *quiet, f"--screenshot={picture}", page.as_uri())
     subprocess.run(run, check=True, capture_output=True, timeout=BROWSER_SECONDS)
     _write(PICTURES / "incident-page.png", picture.read_bytes())
 
 
 def _of_any_machine(text: str, escape: Callable[[str], str] = str) -> str:
-    """The text with process 1 as any machine has it; where it was cut off as well."""
-    own = escape(Path("/proc/1/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip())
-    words = own.split(" ")
-    first = re.escape(words[0])
-    return re.sub(rf"{first}(?: --?[a-z-]+(?: [^\s<-][^\s<]*)?)*(?: ?\S*…)?", INIT, text) if words[0] != INIT else text
+    """The text with process 1 and the kernel's release as any machine has them; a command line may have been cut."""
+    kernel = platform.release()
+    text = text.replace(escape(kernel), kernel.split("-")[0])
+    first = escape(_first_program())
+    return text if first == INIT else re.sub(rf"{re.escape(first)}[^\n<\x1b]*", INIT, text)
+
+
+def _first_program() -> str:
+    return Path("/proc/1/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
 
 
 def _must_name_no_machine(text: str) -> None:
-    for name in (platform.node(), str(ROOT), tempfile.gettempdir(), Path("/proc/1/cmdline").read_text().split("\0")[0]):
+    for name in (platform.node(), str(ROOT), tempfile.gettempdir(), _first_program(), platform.release()):
         if name and name != INIT and name in text:
             raise SystemExit(f"the picture would name {name}")
 

@@ -16,7 +16,9 @@ from rich.text import Text
 
 CELL, LINE, SIZE, MARGIN, BAR = 8.4, 19, 14, 16, 34
 GROUND, INK, DIM, FRAME = "#0d1117", "#d5dbe3", "#8b949e", "#30363d"
-COLOURS = {"red": "#ff7b72", "yellow": "#e3b341", "green": "#7ee787", "blue": "#79c0ff", "cyan": "#76e3ea"}
+COLOURS = {1: "#ff7b72", 2: "#7ee787", 3: "#e3b341", 4: "#79c0ff", 5: "#d2a8ff", 6: "#76e3ea"}
+"""By their number in ECMA-48 8.3.117."""
+
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 
 
@@ -73,5 +75,5 @@ def _line(segments: list[Segment], top: float) -> list[str]:
 
 def _inks(style: Style) -> tuple[str, str]:
     """The colours of text and ground."""
-    ink = COLOURS.get(style.color.name, INK) if style.color is not None else INK
+    ink = COLOURS.get(style.color.number or 0, INK) if style.color is not None else INK
     return (GROUND, ink) if style.reverse else (ink, GROUND)

@@ -19,7 +19,7 @@ from agent.cli.tables import Cell, Column
 from agent.cli.told import severity_cell, text
 from agent.cli.verdict import Verdict
 from agent.state import NodeState
-from agent.text import to_text
+from agent.text import clipped, to_text, valid, visible
 from collectors.facts import Process, ProcessKey
 
 COLUMNS = (
@@ -42,6 +42,7 @@ STORY_COLUMNS = (
     Column("EVENT", is_wide=True),
     Column("WHAT", 200),
 )
+_LEAST_COMMAND = 20
 
 
 @click.command()
@@ -188,7 +189,10 @@ def _write(story: Story, now: Verdict | None, output: Output) -> None:
     if roots:
         output.text("\nPROCESSES")
         output.lines(
-            ((f"  {branch}", ""), (process_line(node, now), BAD if "LIVES" in fate(node, now) else ""))
+            (
+                (f"  {branch}", ""),
+                (process_line(node, now, _room(output, branch)), BAD if "LIVES" in fate(node, now) else ""),
+            )
             for branch, node in drawn(roots)
         )
     output.text("\nNEXT")
@@ -242,11 +246,19 @@ def _story_row(alert: dict[str, Any]) -> tuple[Cell, ...]:
     )
 
 
-def process_line(node: Node, now: Verdict | None) -> str:
-    """A process of the tree: who it is, what was found of it, and whether it lives."""
-    command = node.command_line or f"[{node.name}]"
+def _room(output: Output, branch: str) -> int | None:
+    """What the terminal leaves for a process of the tree."""
+    return None if output.width is None or output.no_trunc else output.width - len(branch) - 2
+
+
+def process_line(node: Node, now: Verdict | None, room: int | None = None) -> str:
+    """A process of the tree: who it is, what was found of it, and whether it lives; the command gives way."""
     found = f"  <- {' '.join(node.rules)}" if node.rules else ""
-    return f"{node.pid} {command}{found}{fate(node, now)}".replace("\n", "\\n")
+    rest = f"{found}{fate(node, now)}"
+    command = visible(valid(node.command_line or f"[{node.name}]"))
+    if room is not None:
+        command = clipped(command, max(room - len(f"{node.pid} {rest}"), _LEAST_COMMAND))
+    return f"{node.pid} {command}{rest}"
 
 
 def fate(node: Node, now: Verdict | None) -> str:
@@ -269,5 +281,6 @@ def _next(story: Story) -> Iterator[str]:
         yield f"  hullwatch explain {text(worst, 'event.id')}    what {rule} means, and what to do"
     if story.container_id:
         short = story.container_id[:12]
-        yield f"  hullwatch ps {short}    its processes now; hullwatch events {short}    what they do, live"
+        yield f"  hullwatch ps {short}    its processes now"
+        yield f"  hullwatch events {short}    what they do, live"
     yield f"  hullwatch incidents {story.id[: told.SHORT]} --html FILE    this story as a page"

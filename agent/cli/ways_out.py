@@ -92,7 +92,7 @@ def told(number: int, way: Way, output: Output) -> Iterator[Cell]:
     yield (
         (f"{number:>2}  ", "bold"),
         (way.ease.text, style),
-        (f" to {way.gain.text}: {way.declared} ({way.rule_id})".replace("\n", "\\n"), ""),
+        (f", gives {way.gain.text}: {way.declared} ({way.rule_id})".replace("\n", "\\n"), ""),
     )
     width = _UNWRAPPED if output.no_trunc or output.width is None else output.width - INDENT
     for word, text in (("how", "; ".join(way.steps)), ("seen by", ", ".join(way.seen_by) or "nothing")):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.cli.screen.pages import GROWING, OF_CONTAINER, OF_NODE, Page, Shown, View
+from agent.cli.screen.pages import GROWING, NEWS_ON_TOP, OF_CONTAINER, OF_NODE, Page, Shown, View
 from agent.cli.screen.rows import rows
 
 _MAX_TYPED = 64
@@ -53,7 +53,10 @@ def _gone(view: View, key: str, shown: Shown) -> View:  # noqa: PLR0911 (one ret
 
 
 def settle(view: View, before: Shown, now: Shown) -> View:
-    """The view when what is shown has changed: the cursor stays on its row, or at the end of what grows."""
+    """The view when what is shown has changed: the cursor stays on its row, or where what is new comes.
+
+    That is the end of what grows, and the top of what has the worst or the latest there: who has not moved sees it.
+    """
     old = rows(view, before)
     if not old:
         return _at_start(view, now)
@@ -61,6 +64,8 @@ def settle(view: View, before: Shown, now: Shown) -> View:
     new = rows(view, now)
     if view.page in GROWING and index == len(old) - 1:
         return replace(view, cursor=max(len(new) - 1, 0))
+    if view.page in NEWS_ON_TOP and index == 0:
+        return replace(view, cursor=0)
     found = next((place for place, row in enumerate(new) if row.key == old[index].key), None)
     return replace(view, cursor=min(index, max(len(new) - 1, 0)) if found is None else found)
 

@@ -27,6 +27,8 @@ OF_NODE = {"1": Page.CONTAINERS, "2": Page.INCIDENTS, "3": Page.EVENTS}
 OF_CONTAINER = (Page.PROCESSES, Page.FINDINGS, Page.WAYS, Page.DOINGS)
 GROWING = frozenset({Page.EVENTS, Page.DOINGS})
 """Pages whose last line is the newest: who stands on it goes along."""
+NEWS_ON_TOP = frozenset({Page.CONTAINERS, Page.INCIDENTS})
+"""Pages whose first line is the worst or the latest: who stands on it stays at the top."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def test_lists_the_ways_of_one_container_the_easiest_first() -> None:
     assert result.exit_code == 0
     lines = result.stdout.split("\n")
     assert lines[0] == f"Container {build.container_id(1)}: web-1"
-    assert lines[1].startswith(" 1  one step to root on host: ")
+    assert lines[1].startswith(" 1  one step, gives root on host: ")
     assert f"socket {SOCKET}" in lines[1]
     assert lines[1].endswith("(HW-304)")
     assert lines[2].startswith("      how: ")

@@ -67,9 +67,14 @@ def test_the_cursor_stays_on_its_container_when_another_comes_before_it() -> Non
     first, second = before.picture.cards
     now = Shown(replace(before.picture, cards=(second, first)))
     assert settle(view, before, now).cursor == 0
-    assert settle(View(), before, now).cursor == 1
     gone = Shown(replace(before.picture, cards=(first,)))
     assert settle(view, before, gone).cursor == 0
+
+
+def test_who_has_not_moved_sees_what_comes_to_the_top() -> None:
+    before = Shown(picture(clean()))
+    worse = Shown(replace(before.picture, cards=(BROKEN.picture.cards[0], *before.picture.cards[1:])))
+    assert settle(View(), Shown(replace(before.picture, cards=before.picture.cards[1:])), worse).cursor == 0
 
 
 def test_live_events_go_along_for_who_stands_at_their_end() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import secrets
 import select
 import shutil
 import signal
@@ -14,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from collectors.events import Exec, Seen
 from tests.agent.cli.nodes import escaped, sleeping
 from tests.support import build, captures
 from tests.support.answering import answering
+from tests.support.terminal import Terminal, holds
 
 ROOT = Path(__file__).parents[4]
 PROGRAM = "from agent.cli import main; from tests.agent.cli import nodes; main({arguments!r}, obj={node})"
@@ -31,63 +31,28 @@ SECOND = 1_000_000_000
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 
-class Terminal:
-    """A terminal of 80 by 24 cells of a tmux server of its own."""
-
-    def __init__(self) -> None:
-        self._name = f"hullwatch-test-{secrets.token_hex(4)}"
-
-    def tmux(self, *arguments: str) -> str:
-        command = ("tmux", "-L", self._name, "-f", "/dev/null", *arguments)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
-        return done.stdout
+class Top(Terminal):
+    """``top`` on one of the made-up nodes, or on a real source."""
 
     def start(self, node: str, *options: str, term: str = "", is_alone: bool = False, size: str = "80x24") -> None:
-        """Run ``top`` on one of the made-up nodes, or on a real source where ``node`` is empty.
-
-        The shell stays, to tell the exit status, unless ``is_alone``.
-        """
+        """Run it on the node of that name, else as it comes; ``is_alone`` without the shell that tells the status."""
         program = PROGRAM.format(arguments=["top", *options], node=f"nodes.{node}()" if node else "None")
         environment = f"TERM={term} " if term else ""
         run = f'{sys.executable} -c "{program}"'
-        script = f"cd {ROOT}; exec {run}" if is_alone else f"cd {ROOT}; {environment}{run}; echo status $?; sleep 60"
-        width, _, height = size.partition("x")
-        self.tmux("new-session", "-d", "-x", width, "-y", height, script)
-
-    def press(self, *keys: str) -> None:
-        self.tmux("send-keys", *keys)
-
-    def screen(self, *options: str) -> list[str]:
-        return self.tmux("capture-pane", "-p", *options).split("\n")
-
-    def wait(self, is_there: Callable[[list[str]], bool]) -> list[str]:
-        """The screen once it is as wanted."""
-        deadline = time.monotonic() + 30
-        while True:
-            lines = self.screen()
-            if is_there(lines):
-                return lines
-            assert time.monotonic() < deadline, "\n".join(lines)
-            time.sleep(0.05)
-
-    def close(self) -> None:
-        command = ("tmux", "-L", self._name, "kill-server")
-        subprocess.run(command, capture_output=True, timeout=20, check=False)  # noqa: S603
+        self.run(
+            f"cd {ROOT}; exec {run}" if is_alone else f"cd {ROOT}; {environment}{run}; echo status $?; sleep 60", size
+        )
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    made = Terminal()
+def terminal() -> Iterator[Top]:
+    made = Top()
     yield made
     made.close()
 
 
-def holds(text: str) -> Callable[[list[str]], bool]:
-    return lambda lines: any(text in line for line in lines)
-
-
 @needs_tmux
-def test_a_person_finds_out_who_got_out_and_how(terminal: Terminal) -> None:
+def test_a_person_finds_out_who_got_out_and_how(terminal: Top) -> None:
     terminal.start("broken_out")
     lines = terminal.wait(holds("1 out, 1 incident  no agent: own look"))
     assert lines[2].startswith("OUT      critical  web-1")
@@ -109,7 +74,7 @@ def test_a_person_finds_out_who_got_out_and_how(terminal: Terminal) -> None:
 
 
 @needs_tmux
-def test_the_story_of_an_incident_is_two_keys_away(terminal: Terminal) -> None:
+def test_the_story_of_an_incident_is_two_keys_away(terminal: Top) -> None:
     terminal.start("broken_out")
     terminal.wait(holds("1 out"))
     terminal.press("2")
@@ -122,7 +87,7 @@ def test_the_story_of_an_incident_is_two_keys_away(terminal: Terminal) -> None:
 
 
 @needs_tmux
-def test_a_search_goes_to_the_row_and_the_keys_are_explained(terminal: Terminal) -> None:
+def test_a_search_goes_to_the_row_and_the_keys_are_explained(terminal: Top) -> None:
     terminal.start("broken_out")
     terminal.wait(holds("1 out"))
     terminal.press("/", "w", "e", "b", "-", "2", "Enter", "Enter")
@@ -134,7 +99,7 @@ def test_a_search_goes_to_the_row_and_the_keys_are_explained(terminal: Terminal)
 
 
 @needs_tmux
-def test_a_running_agent_is_watched_goes_away_and_comes_back(terminal: Terminal, tmp_path: Path) -> None:
+def test_a_running_agent_is_watched_goes_away_and_comes_back(terminal: Top, tmp_path: Path) -> None:
     options = ("--socket", str(tmp_path / "control.sock"), "--interval", "1")
     with answering(tmp_path, *sleeping(1), *sleeping(2)) as agent:
         terminal.start("", *options)
@@ -153,7 +118,7 @@ def test_a_running_agent_is_watched_goes_away_and_comes_back(terminal: Terminal,
 
 
 @needs_tmux
-def test_a_pause_keeps_the_screen_while_the_agent_goes_on(terminal: Terminal, tmp_path: Path) -> None:
+def test_a_pause_keeps_the_screen_while_the_agent_goes_on(terminal: Top, tmp_path: Path) -> None:
     with answering(tmp_path, *sleeping(1)) as agent:
         terminal.start("", "--socket", agent.path, "--interval", "1")
         terminal.wait(holds("1 container, 0 out"))
@@ -168,7 +133,7 @@ def test_a_pause_keeps_the_screen_while_the_agent_goes_on(terminal: Terminal, tm
 
 
 @needs_tmux
-def test_a_capture_is_played_paused_and_made_faster(terminal: Terminal, tmp_path: Path) -> None:
+def test_a_capture_is_played_paused_and_made_faster(terminal: Top, tmp_path: Path) -> None:
     file = tmp_path / "node.capture"
     file.write_bytes(captures.written((*sleeping(1), Seen(build.NOW_NS + 100_000 * SECOND, escaped()))))
     terminal.start("", "--capture", str(file))
@@ -187,14 +152,14 @@ def test_a_capture_is_played_paused_and_made_faster(terminal: Terminal, tmp_path
 
 
 @needs_tmux
-def test_what_is_no_capture_is_refused_without_a_screen(terminal: Terminal, tmp_path: Path) -> None:
+def test_what_is_no_capture_is_refused_without_a_screen(terminal: Top, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("nothing")
     terminal.start("", "--capture", str(tmp_path / "text"))
     assert "it is no capture of hullwatch" in " ".join(terminal.wait(holds("status 2")))
 
 
 @needs_tmux
-def test_a_terminal_that_is_too_small_says_so_until_it_grows(terminal: Terminal) -> None:
+def test_a_terminal_that_is_too_small_says_so_until_it_grows(terminal: Top) -> None:
     terminal.start("broken_out", size="50x6")
     terminal.wait(holds("terminal too small: 50x6, wanted 40x8"))
     terminal.tmux("resize-window", "-x", "80", "-y", "24")
@@ -202,13 +167,13 @@ def test_a_terminal_that_is_too_small_says_so_until_it_grows(terminal: Terminal)
 
 
 @needs_tmux
-def test_hosts_namespaces_are_red_and_nothing_is_where_colours_are_off(terminal: Terminal) -> None:
+def test_hosts_namespaces_are_red_and_nothing_is_where_colours_are_off(terminal: Top) -> None:
     terminal.start("broken_out")
     terminal.wait(holds("1 out"))
     assert any("31mroot" in line for line in terminal.screen("-e"))
     terminal.press("q")
     terminal.wait(holds("status 0"))
-    other = Terminal()
+    other = Top()
     try:
         other.start("broken_out", "--color", "never")
         other.wait(holds("1 out"))
@@ -218,7 +183,7 @@ def test_hosts_namespaces_are_red_and_nothing_is_where_colours_are_off(terminal:
 
 
 @needs_tmux
-def test_hostile_names_stay_on_their_line(terminal: Terminal) -> None:
+def test_hostile_names_stay_on_their_line(terminal: Top) -> None:
     terminal.start("hostile")
     lines = terminal.wait(holds("1 container,"))
     assert "\\x1b]0;owned\\x07" in lines[2]
@@ -231,7 +196,7 @@ def test_hostile_names_stay_on_their_line(terminal: Terminal) -> None:
 
 
 @needs_tmux
-def test_another_size_is_drawn_anew(terminal: Terminal) -> None:
+def test_another_size_is_drawn_anew(terminal: Top) -> None:
     terminal.start("broken_out")
     terminal.wait(holds("1 out"))
     terminal.tmux("resize-window", "-x", "60", "-y", "12")
@@ -239,19 +204,19 @@ def test_another_size_is_drawn_anew(terminal: Terminal) -> None:
 
 
 @needs_tmux
-def test_a_terminal_that_draws_nothing_fancy_will_do(terminal: Terminal) -> None:
+def test_a_terminal_that_draws_nothing_fancy_will_do(terminal: Top) -> None:
     terminal.start("broken_out", term="vt100")
     assert terminal.wait(holds("1 out"))[2].startswith("OUT      critical  web-1")
 
 
 @needs_tmux
-def test_a_terminal_that_nobody_knows_is_refused(terminal: Terminal) -> None:
+def test_a_terminal_that_nobody_knows_is_refused(terminal: Top) -> None:
     terminal.start("broken_out", term="nonesuch")
     assert terminal.wait(holds("status 2"))[0].startswith("hullwatch: the terminal nonesuch is of no use: ")
 
 
 @needs_tmux
-def test_a_terminal_that_closes_ends_it(terminal: Terminal) -> None:
+def test_a_terminal_that_closes_ends_it(terminal: Top) -> None:
     terminal.start("broken_out", is_alone=True)
     terminal.wait(holds("1 out"))
     pid = terminal.tmux("list-panes", "-F", "#{pane_pid}").strip()
@@ -304,10 +269,10 @@ def test_at_rest_next_to_nothing_is_written(term: str, tmp_path: Path) -> None:
         line = Line(term, "--socket", agent.path, "--interval", "1")
         try:
             first = line.until(b" keys") + line.written(0.5)
-            assert len(first) < 2000
+            assert len(first) < 1500
             line.written(1.5)
             rest = line.written(4.0)
-            assert len(rest) / 4 < 40, rest
+            assert len(rest) / 4 < 25, rest
             agent.feed(Exec(build.NOW_NS + SECOND, build.process(5000, arguments=b"true\0")))
             assert len(line.until(b"true")) < 400
         finally:
