@@ -12,7 +12,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --u
 # Directories with Python in them; mypy stops at one without.
 TYPED := $(sort $(foreach top,agent collectors detectors tests bench scripts,$(if $(shell find $(top) -name '*.py' -print -quit 2>/dev/null),$(top))))
 
-.PHONY: help check format-check lint types imports docs-check test live test-vm format docs bench lock
+.PHONY: help check format-check lint types imports docs-check test live test-vm format docs pictures bench lock
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -49,6 +49,9 @@ format:  ## format, and fix what ruff can fix
 
 docs:  ## write the generated reference
 	$(BIN)/python scripts/reference.py
+
+pictures:  ## take the README's pictures anew, of a real run; as root
+	$(BIN)/python -m scripts.screenshots
 
 bench:  ## print what watching costs on this machine
 	$(BIN)/python -m bench

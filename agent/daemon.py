@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -51,6 +52,19 @@ EXIT_OK = 0
 EXIT_SINK_LOST = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the main loop works with, once it is all there."""
+
+    pipeline: Pipeline
+    way_out: WayOut
+    choice: SensorChoice
+    collectors: Collectors
+    telemetry: Telemetry
+    control: Control
+    memory: MemoryGuard
+
+
 class Agent:
     """One run of the agent. ``config_path`` is what SIGHUP reads again; ``None`` for the embedded defaults."""
 
@@ -64,7 +78,6 @@ class Agent:
         self._reloading = False
         self._is_ready = False
         self._deliver_until = 0.0
-        self._memory: MemoryGuard | None = None
 
     def run(self) -> int:
         """Run until a signal ends it; the exit status."""
@@ -102,8 +115,8 @@ class Agent:
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )
         control = Control(self._config, state, pipeline)
-        self._memory = self._guard_memory(pipeline, way_out, state, collectors, control.lock)
-        telemetry.watch_memory(self._memory.status)
+        memory = self._guard_memory(pipeline, way_out, state, collectors, control.lock)
+        telemetry.watch_memory(memory.status)
         control.open(
             self._config_path,
             telemetry,
@@ -120,58 +133,50 @@ class Agent:
         tell_containers(collectors, self._inbox.put)
         self._sources.start()
         try:
-            return self._loop(pipeline, way_out, choice, collectors, telemetry, control)
+            return self._loop(_Parts(pipeline, way_out, choice, collectors, telemetry, control, memory))
         finally:
             self._sources.stop()
             way_out.stop(max(LEAST_DELIVER_SECONDS, self._deliver_until - time.monotonic()))
             self._log.info("stopped", events=self._inbox.taken, events_lost=self._inbox.dropped)
 
-    def _loop(
-        self,
-        pipeline: Pipeline,
-        way_out: WayOut,
-        choice: SensorChoice,
-        collectors: Collectors,
-        telemetry: Telemetry,
-        control: Control,
-    ) -> int:
+    def _loop(self, parts: _Parts) -> int:
         deadline: float | None = None
         while True:
-            telemetry.turned()
+            parts.telemetry.turned()
             if self._reloading:
-                way_out.reopen()
-                telemetry.reloaded(is_taken=self._reload(pipeline))
+                parts.way_out.reopen()
+                parts.telemetry.reloaded(is_taken=self._reload(parts.pipeline))
             if self._stopping and deadline is None:
                 assert self._sources is not None
-                telemetry.stopping()
+                parts.telemetry.stopping()
                 self._sources.stop()
                 deadline = time.monotonic() + DRAIN_SECONDS
                 self._deliver_until = time.monotonic() + DELIVER_SECONDS
             if deadline is not None and (len(self._inbox) == 0 or time.monotonic() > deadline):
                 return EXIT_OK
-            if way_out.is_gone:
+            if parts.way_out.is_gone:
                 self._log.error("sinks_gone", why="nobody takes alerts any more")
                 return EXIT_SINK_LOST
-            if self._memory is not None:
-                self._memory.turned()
+            parts.memory.turned()
             event = self._inbox.take(IDLE_SECONDS)
-            if event is None:
-                continue
             if isinstance(event, Streamed):
-                control.streamed(event)
-                way_out.turned(is_idle=len(self._inbox) == 0)
-                continue
-            with control.lock:
-                seen = control.before(event)
-                for alert in pipeline.feed(event):
-                    way_out.take(alert)
-                    telemetry.raised(alert)
-                control.after(event, seen)
-            if isinstance(event, SweepDone):
-                way_out.swept(event.at_ns)
-            way_out.turned(is_idle=len(self._inbox) == 0)
-            telemetry.handled(event)
-            self._note(event, pipeline, choice, collectors)
+                parts.control.streamed(event)
+                parts.way_out.turned(is_idle=len(self._inbox) == 0)
+            elif event is not None:
+                self._take(event, parts)
+
+    def _take(self, event: Event, parts: _Parts) -> None:
+        with parts.control.lock:
+            seen = parts.control.before(event)
+            for alert in parts.pipeline.feed(event):
+                parts.way_out.take(alert)
+                parts.telemetry.raised(alert)
+            parts.control.after(event, seen)
+        if isinstance(event, SweepDone):
+            parts.way_out.swept(event.at_ns)
+        parts.way_out.turned(is_idle=len(self._inbox) == 0)
+        parts.telemetry.handled(event)
+        self._note(event, parts.pipeline, parts.choice, parts.collectors)
 
     def _guard_memory(
         self, pipeline: Pipeline, way_out: WayOut, state: NodeState, collectors: Collectors, lock: Lock

@@ -80,8 +80,10 @@ COMMANDS: dict[str, Entry] = {
 """Every command, in the order of the help."""
 
 EPILOG = (
-    'Paged by an alert? "hullwatch explain EVENT" with its event.id. '
-    "Exit status: 0 done or clean, 1 findings, 2 wrong usage, wrong configuration or no permission, 3 no agent runs."
+    'Paged by an alert? "hullwatch explain EVENT" with its event.id says what happened to which container and whether '
+    'it is contained, "hullwatch incidents EVENT" the whole story. '
+    "Exit status: 0 done or clean, 1 findings, 2 wrong usage, wrong configuration or no permission, 3 no agent runs, "
+    "4 no agent's socket, 5 an agent of another version."
 )
 
 

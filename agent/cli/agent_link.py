@@ -146,14 +146,22 @@ class Agent:
 
 def connect(config: Config) -> Connection:
     """A connection to the agent of that configuration, or at ``--socket``. Raises ``ControlError``."""
-    context = click.get_current_context(silent=True)
-    chosen = context.meta.get(_SOCKET) if context is not None else None
-    if chosen is not None:
-        return Connection(chosen)
-    configured = socket_path(config.control, config.state.directory)
-    if configured is None:
+    path = _path(config)
+    if path is None:
         raise NoAgent("the configuration has no control socket: it is switched off, or there is no state directory")
-    return Connection(configured)
+    return Connection(path)
+
+
+def path_to_ask(config: Config) -> str | None:
+    """Where the agent is asked; ``None`` where it is not to be, or can't be."""
+    context = click.get_current_context(silent=True)
+    return None if context is not None and context.meta.get(_NO_AGENT) else _path(config)
+
+
+def _path(config: Config) -> str | None:
+    context = click.get_current_context(silent=True)
+    chosen: str | None = context.meta.get(_SOCKET) if context is not None else None
+    return socket_path(config.control, config.state.directory) if chosen is None else chosen
 
 
 def is_agent_unwanted() -> bool:

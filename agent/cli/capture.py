@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -22,7 +22,9 @@ from agent.cli.output import EXIT_CLEAN, Refused, is_reader_gone, note, reader_g
 from agent.cli.select import choose_container
 from agent.config_schema import Config
 from agent.control.client import Connection, ControlError, NoAgent
-from agent.sources import SensorChoice
+
+if TYPE_CHECKING:
+    from agent.sources import SensorChoice
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 _STDOUT = Path("-")

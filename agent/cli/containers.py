@@ -11,7 +11,7 @@ from agent.cli import documents, inquiry, told
 from agent.cli import verdict as verdicts
 from agent.cli.agent_link import Agent, agent_options
 from agent.cli.filters import Filter, filter_options
-from agent.cli.output import BAD, DOUBTFUL, Output, note, output_options, short_id
+from agent.cli.output import Output, note, output_options, short_id
 from agent.cli.select import display_name
 from agent.cli.tables import Cell, Column
 from agent.cli.told import severity_cell
@@ -31,8 +31,6 @@ COLUMNS = (
     Column("SEVERITY"),
     Column("GIVEN", 60),
 )
-
-_STYLES = {"out": BAD, "widened": DOUBTFUL, "unknown": DOUBTFUL}
 
 
 @click.command()
@@ -82,7 +80,7 @@ def _row(
         container.image or "-",
         str(container.first_pid or "-"),
         str(len(now.live)),
-        ((now.word, _STYLES.get(now.word, "")),),
+        ((now.word, verdicts.STYLES.get(now.word, "")),),
         (incident.id if no_trunc else incident.id[: told.SHORT]) if incident is not None else "-",
         severity_cell(told.severity_of(incident.summary.get("severity"))) if incident is not None else "-",
         ",".join(given) or "-",

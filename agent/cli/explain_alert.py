@@ -34,6 +34,8 @@ def may_be_meant(wanted: str) -> bool:
 def show(agent: Agent, wanted: str, output: Output) -> None:
     """Explain the alert of that id, or the first of the incident of that id. Raises ``Refused``."""
     alert = inquiry.find_alert(agent, wanted)
+    if alert is None and _is_incident(agent, wanted):
+        raise Refused(f"{clipped(wanted, 80)} is an incident, not an alert", f"hullwatch incidents {wanted} tells it")
     if alert is None:
         raise Refused(
             f"there is no rule and no alert {clipped(wanted, 80)}",
@@ -56,19 +58,23 @@ def show(agent: Agent, wanted: str, output: Output) -> None:
         )
 
 
+def _is_incident(agent: Agent, wanted: str) -> bool:
+    return any(agent.ask("alerts", wanted={"incident": wanted.lower()}, limit=1))
+
+
 def _lines(alert: Document, detector: Detector | None, now: Verdict | None, width: int) -> Iterator[str]:
     yield f"{text(alert, 'rule.id')} {text(alert, 'rule.name')}, {told.severity(alert).name.lower()}, {_when(alert)}"
     yield _wrapped(text(alert, "message"), width)
-    yield f"\nWHAT IT MEANS\n{_wrapped(text(alert, 'rule.description'), width)}"
-    yield "\nWHAT WAS SEEN"
-    yield from (_wrapped(f"{name}: {value}", width) for name, value in _seen(alert))
-    yield "\nHOW IT IS JUDGED"
-    yield from (_wrapped(each, width, "- ") for each in _judged(alert, detector))
     yield "\nIS IT CONTAINED?"
     if now is None:
         yield "  It is about the node or the agent, not about a container."
     else:
         yield from (_wrapped(each.strip(), width) for each in verdicts.lines(now))
+    yield f"\nWHAT IT MEANS\n{_wrapped(text(alert, 'rule.description'), width)}"
+    yield "\nWHAT WAS SEEN"
+    yield from (_wrapped(f"{name}: {value}", width) for name, value in _seen(alert))
+    yield "\nHOW IT IS JUDGED"
+    yield from (_wrapped(each, width, "- ") for each in _judged(alert, detector))
     yield "\nWHAT TO DO NEXT"
     yield from (_wrapped(each, width, "- ") for each in (detector.advice if detector is not None else ()))
     yield from (f"  {each}" for each in _commands(alert))

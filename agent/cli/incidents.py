@@ -19,7 +19,7 @@ from agent.cli.tables import Cell, Column
 from agent.cli.told import severity_cell, text
 from agent.cli.verdict import Verdict
 from agent.state import NodeState
-from agent.text import to_text
+from agent.text import clipped, to_text, valid, visible
 from collectors.facts import Process, ProcessKey
 
 COLUMNS = (
@@ -37,11 +37,12 @@ STORY_COLUMNS = (
     Column("TIME"),
     Column("SEVERITY"),
     Column("RULE"),
-    Column("NAME"),
+    Column("NAME", is_wide=True),
     Column("PID"),
     Column("EVENT", is_wide=True),
     Column("WHAT", 200),
 )
+_LEAST_COMMAND = 20
 
 
 @click.command()
@@ -115,7 +116,7 @@ def _tell(agent: Agent, wanted: str, page: Path | None, output: Output) -> None:
     if story.container_id:
         state = inquiry.node_state(agent, story.container_id)
         now = verdicts.verdict(state, story.container_id)
-        story = replace(story, living=tuple(_chain(state, each.process) for each in now.wide))
+        story = replace(story, living=tuple(chain(state, each.process) for each in now.wide))
     if page is not None:
         from agent.cli.incident_page import render
 
@@ -130,7 +131,7 @@ def _tell(agent: Agent, wanted: str, page: Path | None, output: Output) -> None:
         _write(story, now, output)
 
 
-def _chain(state: NodeState, process: Process) -> tuple[told.Document, ...]:
+def chain(state: NodeState, process: Process) -> tuple[told.Document, ...]:
     """A process and its ancestors, with the names that they have in alerts."""
     from agent.formats.ecs_process import entity_id
 
@@ -177,7 +178,7 @@ def _process(node: Node) -> dict[str, Any]:
 
 
 def _write(story: Story, now: Verdict | None, output: Output) -> None:
-    output.text("\n".join(each.replace("\n", "\\n") for each in _heading(story, now)))
+    output.lines(_heading(story, now, no_trunc=output.no_trunc))
     write("\n")
     given = [(str(each.get("timestamp") or ""), _exposure_row(each)) for each in story.exposures]
     found = [(text(each, "@timestamp"), _story_row(each)) for each in story.alerts]
@@ -187,25 +188,38 @@ def _write(story: Story, now: Verdict | None, output: Output) -> None:
     roots = tree(story)
     if roots:
         output.text("\nPROCESSES")
-        output.text("\n".join(f"  {branch}{process_line(node, now)}" for branch, node in drawn(roots)))
+        output.lines(
+            (
+                (f"  {branch}", ""),
+                (process_line(node, now, _room(output, branch)), BAD if "LIVES" in fate(node, now) else ""),
+            )
+            for branch, node in drawn(roots)
+        )
     output.text("\nNEXT")
     output.text("\n".join(_next(story)))
 
 
-def _heading(story: Story, now: Verdict | None) -> Iterator[str]:
+def _heading(story: Story, now: Verdict | None, *, no_trunc: bool) -> Iterator[Cell]:
     state = "still open" if story.is_open else "over"
-    yield f"Incident {story.id}: {story.severity.name.lower()}, {state}, {story.findings} findings"
+    yield (
+        (f"Incident {story.id}: ", ""),
+        *severity_cell(story.severity),
+        (f", {state}, {story.findings} findings", ""),
+    )
     yield f"from {second(story.start)} to {second(story.end)} UTC"
     if story.container_id:
         image = text(story.about, "container.image.name")
-        yield f"Container {story.container_id}: {told.called(story.about)}" + (f", image {image}" if image else "")
+        whose = f"Container {short_id(story.container_id, no_trunc=no_trunc)}: {told.called(story.about)}"
+        yield whose + (f", image {image}" if image else "")
     else:
         yield "It is about the node, not about a container."
     if story.why:
         yield f"Why this severity: {story.why}"
     if now is not None:
+        sentence, *processes = verdicts.lines(now)
         yield ""
-        yield from verdicts.lines(now)
+        yield ((sentence, verdicts.STYLES.get(now.word, "")),)
+        yield from processes
 
 
 def _exposure_row(chapter: dict[str, Any]) -> tuple[Cell, ...]:
@@ -232,11 +246,19 @@ def _story_row(alert: dict[str, Any]) -> tuple[Cell, ...]:
     )
 
 
-def process_line(node: Node, now: Verdict | None) -> str:
-    """A process of the tree: who it is, what was found of it, and whether it lives."""
-    command = node.command_line or f"[{node.name}]"
+def _room(output: Output, branch: str) -> int | None:
+    """What the terminal leaves for a process of the tree."""
+    return None if output.width is None or output.no_trunc else output.width - len(branch) - 2
+
+
+def process_line(node: Node, now: Verdict | None, room: int | None = None) -> str:
+    """A process of the tree: who it is, what was found of it, and whether it lives; the command gives way."""
     found = f"  <- {' '.join(node.rules)}" if node.rules else ""
-    return f"{node.pid} {command}{found}{fate(node, now)}".replace("\n", "\\n")
+    rest = f"{found}{fate(node, now)}"
+    command = visible(valid(node.command_line or f"[{node.name}]"))
+    if room is not None:
+        command = clipped(command, max(room - len(f"{node.pid} {rest}"), _LEAST_COMMAND))
+    return f"{node.pid} {command}{rest}"
 
 
 def fate(node: Node, now: Verdict | None) -> str:
@@ -256,8 +278,9 @@ def _next(story: Story) -> Iterator[str]:
     worst = max(story.alerts, key=told.severity, default=None)  # the first of those that are as bad
     if worst is not None:
         rule = text(worst, "rule.id")
-        yield f"  hullwatch explain {text(worst, 'event.id')}    what the worst finding ({rule}) means, and what to do"
+        yield f"  hullwatch explain {text(worst, 'event.id')}    what {rule} means, and what to do"
     if story.container_id:
         short = story.container_id[:12]
-        yield f"  hullwatch ps {short}    its processes now; hullwatch events {short}    what they do, live"
+        yield f"  hullwatch ps {short}    its processes now"
+        yield f"  hullwatch events {short}    what they do, live"
     yield f"  hullwatch incidents {story.id[: told.SHORT]} --html FILE    this story as a page"

@@ -19,13 +19,11 @@ import click
 import msgspec
 
 from agent import __version__
-from agent.assembly import Collectors, assemble, new_state, operators_rules, tell_containers
 from agent.cli import agent_link
 from agent.cli.output import Refused
 from agent.config_schema import Config
 from agent.errors import ConfigError
 from agent.state import NodeState
-from collectors.capabilities import mask, names
 from collectors.errors import CollectorError
 from collectors.events import (
     ContainerSeen,
@@ -145,6 +143,7 @@ def _judged_from_memory(config: Config, state: NodeState) -> Snapshot:
 
 
 def _look(config: Config, known: NodeState | None, *, judge: bool) -> Snapshot:
+    from agent.assembly import assemble, new_state, operators_rules, tell_containers
     from agent.host_facts import read_host_facts
     from agent.pipeline import Pipeline
     from agent.policy import Policy
@@ -280,6 +279,7 @@ def _unseen(collectors: Collectors, state: NodeState, counts: Mapping[str, Detec
 
 
 def _missing_capabilities() -> Iterator[str]:
+    from collectors.capabilities import mask, names
     from collectors.proc.status import parse_status
 
     try:

@@ -19,7 +19,7 @@ from typing import IO, Any, NoReturn
 
 import click
 
-from agent.cli.tables import Cell, Column, render_table
+from agent.cli.tables import Cell, Column, render_table, whole_line
 from agent.text import valid, visible, visible_json
 from detectors.base import Severity
 
@@ -129,6 +129,10 @@ class Output:
             color=self.color,
             width=self.width,
         )
+
+    def lines(self, lines: Iterable[Cell]) -> None:
+        """Write lines for a person that have a style in places."""
+        write("".join(f"{whole_line(line, color=self.color)}\n" for line in lines))
 
     def document(self, value: object) -> None:
         """Write a value made of dicts, lists, texts and numbers; a list may be a line for each of its items."""

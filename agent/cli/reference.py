@@ -20,7 +20,7 @@ _CONVENTIONS = """\
 
 `status`, `alerts`, `incidents`, `events`, `containers` and `explain EVENT` ask the running agent through its control
 socket. `ps`, `inspect`, `ways-out`, `scan`, `tree`, `diff`, `mounts` and `sockets` ask it too, if one runs, and else
-look by themselves; they say on stderr which it was.
+look by themselves; they say on stderr which it was. So does `top`, in its title.
 
 Data goes to stdout, messages to stderr. Exit status:
 

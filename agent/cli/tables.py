@@ -113,6 +113,11 @@ def line(cells: Sequence[Shown], widths: Sequence[int], *, color: bool) -> str:
     return "".join(parts).rstrip(" ")
 
 
+def whole_line(cell: Cell, *, color: bool) -> str:
+    """A line of its own, whole and visible."""
+    return "".join(styled(text, style) if color else text for text, style in shown(cell, None).pieces).rstrip(" ")
+
+
 def styled(text: str, style: str) -> str:
     """``text`` between the escapes of a style (``bold red``)."""
     codes = ";".join(_CODES[word] for word in style.split(" ")) if style else ""

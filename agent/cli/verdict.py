@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from agent import describe
 from agent.cli import documents
+from agent.cli.output import BAD, DOUBTFUL
 from agent.state import NodeState
 from collectors.confinement import Dimension, Widening, wider
 from collectors.facts import Process, ProcessKey, Unknown
 from detectors.base import Member
+
+STYLES = {"out": BAD, "widened": DOUBTFUL, "unknown": DOUBTFUL}
+"""The colours of the words."""
 
 _OUTSIDE = frozenset({Dimension.NAMESPACES, Dimension.ROOT, Dimension.CGROUP})
 """The dimensions in which wider means elsewhere; in the others it means more powerful where it is."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from agent.cli import documents, node
 from agent.cli.filters import Filter, filter_options
-from agent.cli.output import SEVERITY_STYLES, Output, note, output_options
+from agent.cli.output import SEVERITY_STYLES, Format, Output, note, output_options, paragraph, short_id
 from agent.cli.select import choose_container, display_name
 from agent.cli.tables import Cell, Column
 from agent.config_schema import Config
@@ -29,6 +29,8 @@ COLUMNS = (
 )
 
 NODE_RULE = "HW-351"
+INDENT = 6
+_UNWRAPPED = 1 << 20
 
 
 @click.command("ways-out")
@@ -41,8 +43,9 @@ def ways_out(look: node.Look | None, wanted: str, only: Filter, config_path: Any
     """Rank the ways out of a container: by which fact, which steps, seen by what.
 
     CONTAINER is a name, an id or the start of one. The list is made of what was declared for the container, exceptions
-    or not, and of the node's own weaknesses. TAKES says how much a way takes: one step, a few steps, or a fault of the
-    kernel or the runtime besides. SEEN BY names the detectors that run here and would tell.
+    or not, and of the node's own weaknesses. Each begins with how much it takes: one step, a few steps, or a fault of
+    the kernel or the runtime besides. "Seen by" names the detectors that run here and would tell. -o wide has a line
+    for each way.
     """
     config = node.read(config_path)
     snapshot = (look or node.look)(config, True)  # noqa: FBT003 (a ``Look``)
@@ -51,9 +54,12 @@ def ways_out(look: node.Look | None, wanted: str, only: Filter, config_path: Any
     if not output.is_table:
         output.document(document(container, ways, unknown))
     elif ways:
-        heading = f"Container {container.id}: {display_name(container)}"
+        heading = f"Container {short_id(container.id, no_trunc=output.no_trunc)}: {display_name(container)}"
         output.text(heading.replace("\n", "\\n"))
-        output.table(COLUMNS, (row(number, way) for number, way in enumerate(ways, start=1)))
+        if output.format is Format.WIDE:
+            output.table(COLUMNS, (row(number, way) for number, way in enumerate(ways, start=1)))
+        else:
+            output.lines(line for number, way in enumerate(ways, start=1) for line in told(number, way, output))
     else:
         note("no way out is known: nothing was declared that opens one")
     for why in unknown:
@@ -78,6 +84,20 @@ def of_node(alerts: Iterable[Alert]) -> tuple[Exposure, ...]:
         for each in alerts
         if each.detector.id == NODE_RULE
     )
+
+
+def told(number: int, way: Way, output: Output) -> Iterator[Cell]:
+    """A way in a few lines that need no wide terminal: what it takes, by what, how, and who would see it."""
+    style = SEVERITY_STYLES.get(way.severity, "")
+    yield (
+        (f"{number:>2}  ", "bold"),
+        (way.ease.text, style),
+        (f", gives {way.gain.text}: {way.declared} ({way.rule_id})".replace("\n", "\\n"), ""),
+    )
+    width = _UNWRAPPED if output.no_trunc or output.width is None else output.width - INDENT
+    for word, text in (("how", "; ".join(way.steps)), ("seen by", ", ".join(way.seen_by) or "nothing")):
+        for line in paragraph(f"{word}: {text}", width=width).split("\n"):
+            yield f"{' ' * INDENT}{line}"
 
 
 def row(number: int, way: Way) -> tuple[Cell, ...]:

@@ -1,6 +1,7 @@
 """After a real escape, the commands tell a person what happened to which container, and whether it is contained."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.support.acts.catalog import ACTS
 from tests.support.patience import patient
 from tests.support.running_agent import Alert, RunningAgent, find_command, settle
 from tests.support.stage import Stage
+from tests.support.terminal import Terminal, holds
 
 pytestmark = pytest.mark.live
 
@@ -107,3 +109,26 @@ def test_what_a_container_does_is_shown_live(agent: RunningAgent, stage: Stage) 
     assert event["container"]["id"] == container.id
     assert event["kind"] in {"exec", "seen"}
     assert event["process"]["pid"] > 0
+
+
+@pytest.mark.parametrize("agent", TIERS, indirect=True)
+def test_top_shows_on_a_terminal_who_is_out(agent: RunningAgent, stage: Stage) -> None:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    terminal = Terminal()
+    try:
+        with ESCAPE.perform(stage) as outcome:
+            agent.wait_for("HW-101", container=outcome.container_id, pids=outcome.pids)
+            only = f"--container {outcome.container_id}"
+            terminal.run(f"{find_command()} top {only} --interval 1 --config {agent.config}")
+            lines = terminal.wait(holds("1 container, 1 out"))
+            assert f", {agent.tier}" in lines[0]
+            assert lines[2].startswith("OUT ")
+            terminal.press("Enter", "Enter")
+            assert terminal.wait(holds("WHAT HAPPENED"))[2] == "OUT: 1 process of this container is outside it"
+            terminal.press("Escape", "Tab", "Tab", "Tab")
+            lines = terminal.wait(holds("processes of"))
+            assert any(line.split()[:2] == ["OUT", str(pid)] for line in lines for pid in outcome.pids)
+        terminal.wait(holds("this container is gone"))
+    finally:
+        terminal.close()

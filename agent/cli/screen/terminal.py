@@ -8,12 +8,18 @@ from __future__ import annotations
 import curses
 import locale
 import os
+import sys
 import time
+from collections.abc import Callable
 
+from agent.cli.screen.cells import Line
+from agent.cli.screen.keys import press, settle
+from agent.cli.screen.layout import render
+from agent.cli.screen.pages import Shown, View
 from agent.cli.screen.source import Feed
-from agent.cli.screen.view import Line, View, press, render
 
 _POLL_MILLISECONDS = 200
+_QUICK_SECONDS, _SLOW_SECONDS, _SLOW_BAUDS = 0.5, 2.0, 9600  # between two draws that no key asked for
 _DEAD_READS = 100  # reads that end at once without a key: nobody is at the other end any more
 _KEYS = {
     curses.KEY_UP: "up",
@@ -33,31 +39,57 @@ def show(feed: Feed, *, color: bool) -> None:
     """Draw until the person has had enough. Raises ``curses.error`` where the terminal is not known."""
     locale.setlocale(locale.LC_ALL, "")
     os.environ.setdefault("ESCDELAY", "50")
+    _forget_old_size()
     curses.wrapper(lambda window: _loop(window, feed, color=color))
+
+
+def _forget_old_size() -> None:
+    """LINES and COLUMNS of whoever started us hold only where the kernel knows no size, as on a serial line."""
+    if 0 not in os.get_terminal_size(sys.stdout.fileno()):
+        os.environ.pop("LINES", None)
+        os.environ.pop("COLUMNS", None)
 
 
 def _loop(window: curses.window, feed: Feed, *, color: bool) -> None:
     styles = _styles(color=color)
     curses.curs_set(0) if curses.tigetstr("civis") else None
     window.timeout(_POLL_MILLISECONDS)
-    view, drawn, dead = View(), None, 0
+    window.leaveok(True)  # noqa: FBT003 (curses' own): nobody looks where the cursor is
+    window.idlok(True)  # noqa: FBT003 (curses' own): lines that move are moved by the terminal, not written again
+    view, shown, drawn, drawn_at, dead = View(), _shown(feed), None, 0.0, 0
+    rest = _SLOW_SECONDS if curses.baudrate() <= _SLOW_BAUDS else _QUICK_SECONDS
     while not view.is_over and dead < _DEAD_READS:
-        height, width = window.getmaxyx()
-        state = (view, feed.picture, feed.message, height, width)
-        if state != drawn:
-            _draw(window, render(view, feed.picture, width, height, feed.message), styles)
-            drawn = state
+        now = _shown(feed)
+        if now != shown:
+            view, shown = settle(view, shown, now), now
+        state = (view, shown, window.getmaxyx())
+        if state != drawn and (drawn is None or drawn[0] is not view or time.monotonic() >= drawn_at + rest):
+            height, width = window.getmaxyx()
+            _draw(window, render(view, shown, width, height), styles)
+            drawn, drawn_at = state, time.monotonic()
         started = time.monotonic()
         key = _read(window)
         is_dead = key is None and time.monotonic() - started < _POLL_MILLISECONDS / 4000
         dead = dead + 1 if is_dead else 0
-        if key == "r" and not view.typing:
-            feed.look_now()
-        elif key == "redraw":
+        if key == "redraw":
+            window.clearok(True)  # noqa: FBT003 (curses' own)
             drawn = None
+        elif key in _OF_FEED and not view.typing:
+            _OF_FEED[key](feed)
         elif key is not None:
-            view = press(view, key, feed.picture)
-            feed.is_paused = view.is_paused
+            view = press(view, key, shown)
+            feed.pause(is_paused=view.is_paused)
+
+
+def _shown(feed: Feed) -> Shown:
+    return Shown(feed.picture, feed.events, feed.message)
+
+
+_OF_FEED: dict[str, Callable[[Feed], None]] = {
+    "r": Feed.look_now,
+    "+": lambda feed: feed.source.play_faster(2.0),
+    "-": lambda feed: feed.source.play_faster(0.5),
+}
 
 
 def _read(window: curses.window) -> str | None:

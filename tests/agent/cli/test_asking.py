@@ -177,6 +177,14 @@ def test_explain_tells_of_an_alert(agent: Answering) -> None:
         "hullwatch inspect pid:4242",
     ):
         assert part in page
+    assert page.index("OUT: 1 process") < page.index("WHAT IT MEANS")  # what a person wants first comes first
+
+
+def test_explain_of_an_incident_says_who_tells_it(agent: Answering) -> None:
+    incident = newest(agent, "HW-103")["hullwatch"]["incident"]["id"]
+    result = invoke(None, "explain", incident, "--socket", agent.path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"hullwatch incidents {incident} tells it" in result.stderr
 
 
 def test_explain_of_a_rule_asks_nobody() -> None:

@@ -42,9 +42,11 @@ def test_lists_the_ways_of_one_container_the_easiest_first() -> None:
     assert result.exit_code == 0
     lines = result.stdout.split("\n")
     assert lines[0] == f"Container {build.container_id(1)}: web-1"
-    assert lines[1].split() == ["#", "TAKES", "GIVES", "BY", "RULE", "DECLARED", "SEEN", "BY", "STEPS"]
-    assert lines[2].startswith("1  one step")
-    assert f"socket {SOCKET}" in lines[2]
+    assert lines[1].startswith(" 1  one step, gives root on host: ")
+    assert f"socket {SOCKET}" in lines[1]
+    assert lines[1].endswith("(HW-304)")
+    assert lines[2].startswith("      how: ")
+    assert lines[3] == "      seen by: HW-210"
     assert "CVE-2024-21626 in runc 1.1.11" in result.stdout
     assert result.stderr == "hullwatch: root of 3 is not known\n"
 
@@ -81,6 +83,13 @@ def test_says_what_could_not_be_told() -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert "hullwatch: no way out is known: nothing was declared that opens one\n" in result.stderr
     assert "hullwatch: could not tell: HW-304: no_bundle\n" in result.stderr
+
+
+def test_a_wide_list_has_a_line_for_each_way() -> None:
+    lines = invoke(exposed(), "ways-out", "web-1", "-o", "wide", "--no-trunc").stdout.split("\n")
+    assert lines[1].split() == ["#", "TAKES", "GIVES", "BY", "RULE", "DECLARED", "SEEN", "BY", "STEPS"]
+    assert lines[2].startswith("1  one step")
+    assert f"socket {SOCKET}" in lines[2]
 
 
 def test_an_unknown_container_is_status_2() -> None:
