@@ -13,8 +13,8 @@ from agent.measurements import Measured
 from agent.pipeline import DetectorCounts
 from agent.policy import ExceptionState
 from collectors.connector.source import Counters as ConnectorCounters
+from collectors.containers.counters import RegistryCounters
 from collectors.containers.docker import SourceStatus
-from collectors.containers.registry import RegistryCounters
 from collectors.ebpf.counters import Counters as EbpfCounters
 from collectors.kubernetes.watch import PodSourceStatus
 from collectors.mountwatch import Counters as MountWatchCounters
