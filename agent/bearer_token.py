@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from pathlib import Path
 
 MAX_BYTES = 4096
@@ -29,4 +28,6 @@ class BearerToken:
             token = self.read()
         except (OSError, ValueError):
             return False
+        import hmac  # which loads OpenSSL: only where a token is asked for
+
         return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode("latin-1"), token)

@@ -96,6 +96,7 @@ class Agent:
             policy,
             builder,
             collectors.host.boot_id,
+            tells_incidents=_tells_incidents(self._config),
             max_findings=self._config.limits.findings,
             timer_ns=time.perf_counter_ns,
         )
@@ -110,7 +111,6 @@ class Agent:
             way_out.delivery,
             held_back=way_out.held_back,
         )
-        pipeline.use(self._enabled(self._config), tells_incidents=_tells_incidents(self._config))
         self._log.info(
             "starting", version=__version__, sensor=choice.tier, reason=choice.reason, baseline=collectors.host.source
         )

@@ -9,11 +9,11 @@ met longest ago is forgotten and counted, and would be told once more. No clock.
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agent.digests import blake2b
 from collectors.facts import ProcessKey
 from detectors.base import Finding
 
@@ -122,4 +122,4 @@ def _digest(finding: Finding) -> bytes:
     """The values are frozen, so what Python prints of them is the same for the same value, in a replay too."""
     whole = (finding.severity, finding.evidence, finding.widened)
     told = repr(whole if finding.news is None else finding.news).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(told, digest_size=16).digest()
+    return blake2b(told, digest_size=16).digest()

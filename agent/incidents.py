@@ -19,12 +19,12 @@ the same id, as long as it was the container's first. Bounded: ``limit`` open in
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from agent.digests import blake2b
 from collectors.facts import ProcessKey
 from detectors.base import Detector, Family, Severity, Tier
 
@@ -293,7 +293,7 @@ class Incidents:
         if len(self._numbers) > 16 * self._limit:
             self._numbers.popitem(last=False)
         seed = f"{self._boot_id}\0{container_id or ''}\0{number}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(seed, digest_size=16, person=b"hullwatch.inc").hexdigest()
+        return blake2b(seed, digest_size=16, person=b"hullwatch.inc").hexdigest()
 
 
 def _shortened(story: list[Chapter], limit: int) -> tuple[Chapter, ...]:

@@ -72,7 +72,7 @@ def no_timer() -> int:
 
 
 class Pipeline:
-    """``detectors`` are the enabled ones; ``policy`` may be replaced while it runs (``SIGHUP``).
+    """``detectors`` are the enabled ones; they (``use``) and ``policy`` may be replaced while it runs (``SIGHUP``).
 
     ``timer_ns`` is asked before and after each check, for the counts alone: no alert depends on it.
     """
@@ -85,6 +85,7 @@ class Pipeline:
         builder: AlertBuilder,
         boot_id: str,
         *,
+        tells_incidents: bool = True,
         max_findings: int = 16_384,
         timer_ns: Callable[[], int] = no_timer,
     ) -> None:
@@ -98,7 +99,7 @@ class Pipeline:
         self._detectors: tuple[Detector, ...] = ()
         self._wanted_by: dict[type[Event], _Interested] = {}
         self._settled = Settled()
-        self.use(detectors)
+        self.use(detectors, tells_incidents=tells_incidents)
 
     def use(self, detectors: Iterable[Detector], *, tells_incidents: bool = True) -> None:
         """Replace the enabled detectors, and say whether incidents are told beside their findings."""

@@ -5,10 +5,10 @@ Ids come from the event's time, a counter and the boot id, never from chance: a 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
+from agent.digests import blake2b
 from agent.incidents import INCIDENT, Chapter, Incident, IncidentChange, Phase
 from agent.text import clipped, to_text, visible
 from collectors.confinement import Widening
@@ -232,7 +232,7 @@ def alert_id(at_ns: int, sequence: int, boot_id: str) -> str:
     at_ns = max(at_ns, 0)
     milliseconds, fraction_ns = divmod(at_ns, 1_000_000)
     seed = f"{boot_id}\0{at_ns}\0{sequence}".encode("utf-8", "surrogatepass")
-    digest = int.from_bytes(hashlib.blake2b(seed, digest_size=8, person=b"hullwatch.alert").digest(), "big")
+    digest = int.from_bytes(blake2b(seed, digest_size=8, person=b"hullwatch.alert").digest(), "big")
     bits = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (fraction_ns << 12) // 1_000_000 << 64
     return str(UUID(int=bits | 0b10 << 62 | (sequence & (1 << 20) - 1) << 42 | digest & (1 << 42) - 1))
 

@@ -14,8 +14,8 @@ from agent.memory import MemoryStatus
 from agent.pipeline import DetectorCounts
 from agent.policy import ExceptionState
 from collectors.connector.source import Counters as ConnectorCounters
+from collectors.containers.counters import RegistryCounters
 from collectors.containers.docker import SourceStatus
-from collectors.containers.registry import RegistryCounters
 from collectors.ebpf.counters import Counters as EbpfCounters
 from collectors.kubernetes.watch import PodSourceStatus
 from collectors.mountwatch import Counters as MountWatchCounters

@@ -14,10 +14,11 @@ parents is kept 16 deep.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from agent.entry import as_entered, is_overdue, is_stage, runs_parents_file
-from collectors.confinement import Frame
+from agent.records import ContainerState, MountState, Record, trim
+from agent.state_view import StateView
 from collectors.events import (
     ContainerGone,
     ContainerSeen,
@@ -37,74 +38,32 @@ from collectors.facts import (
     Executable,
     FileId,
     HostBaseline,
-    Mount,
     Place,
     Process,
     ProcessKey,
-    Unknown,
 )
 from collectors.mount_tables import ids_of
-from detectors.base import Member, Tier
+from detectors.base import Tier
 
-MAX_ANCESTORS = 16
 MAX_MOUNT_IDS_EVER = 65_536
 MAX_RUNTIMES_SEEN = 64
 MAX_SENDERS = 4096
 
 
-@dataclass(slots=True, eq=False)
-class Record:
-    """One live task, and what we remember of it. ``entry`` is ``None`` while it is becoming a container."""
-
-    process: Process
-    parent: Record | None
-    container_id: str | None = None
-    by_lineage: bool = False
-    entry: Process | None = None
-    previous: Process | None = None
-
-
-@dataclass(slots=True, eq=False)
-class ContainerState:
-    """A container and what was seen of it. ``first`` is its first process as it was when it entered."""
-
-    container: Container
-    first: Process | None = None
-    mounts_at_start: tuple[Mount, ...] | None = None
-    live: dict[ProcessKey, None] = field(default_factory=dict)  # a set, at a third of the memory
-    is_gone: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class MountState:
-    """The mount table of one namespace, the one before it, and every mount id that was ever in it."""
-
-    event: MountTable
-    before: tuple[Mount, ...] | None
-    ids: frozenset[int]
-    ids_ever: frozenset[int]
-
-
-class NodeState:
-    """Implements ``detectors.base.NodeView``; ``apply`` takes events in the order in which they came."""
+class NodeState(StateView):
+    """``apply`` takes events in the order in which they came; what may be asked is ``StateView``'s."""
 
     def __init__(self, host: HostBaseline, tier: Tier, *, max_processes: int, max_containers: int) -> None:
-        self.host = host
-        self.tier = tier
+        super().__init__(host, tier)
         self.overflow: dict[str, int] = {"processes": 0, "containers": 0, "mount_namespaces": 0}
         self.refused_host_processes = 0
         self._max_processes = max_processes
         self._max_containers = max_containers
         self.refuses_host_processes = False  # the last step by which memory is saved (agent.memory)
-        self._records: dict[int, Record] = {}
-        self._containers: dict[str, ContainerState] = {}
-        self._mounts: dict[int, MountState] = {}
-        self._cgroups: dict[bytes, str] = {}
         self._pending: dict[object, Event] = {}
         self._becoming: set[ProcessKey] = set()
         self._runtimes_seen: set[FileId] = set()
         self._senders: dict[int, set[str]] = {}
-        self._resolved: tuple[Process, Member | Unknown | None] | None = None
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. An event that is older than what is known already changes nothing."""
@@ -137,139 +96,6 @@ class NodeState:
         self._pending.clear()
         return pending
 
-    # What detectors see ------------------------------------------------------------------------------------------
-
-    def member(self, process: Process) -> Member | Unknown | None:
-        """See ``NodeView.member``. Every detector asks for the event's process, so the last answer is kept."""
-        if self._resolved is None or self._resolved[0] is not process:
-            self._resolved = (process, self._member(process))
-        return self._resolved[1]
-
-    def _member(self, process: Process) -> Member | Unknown | None:
-        record = self._record(process)
-        if record is None or record.container_id is None or record.entry is None or _is_before_entry(record, process):
-            return None
-        state = self._containers.get(record.container_id)
-        if state is None:
-            return Unknown("not_read: the container is not known")
-        frame = self._frame(state)
-        return Member(
-            process=process,
-            container=state.container,
-            first=self._first(state),
-            entry=record.entry,
-            frame=frame,
-            by_lineage=record.by_lineage,
-            in_container_cgroup=self._owner(process) == record.container_id,
-            previous=record.previous,
-        )
-
-    def is_becoming(self, process: Process) -> bool:
-        """See ``NodeView.is_becoming``."""
-        record = self._record(process)
-        if record is None or record.container_id is None:
-            return False
-        return record.entry is None or _is_before_entry(record, process)
-
-    def process(self, key: ProcessKey) -> Process | None:
-        """See ``NodeView.process``."""
-        record = self._records.get(key.pid)
-        return record.process if record is not None and record.process.key == key else None
-
-    def process_by_pid(self, pid: int) -> Process | None:
-        """See ``NodeView.process_by_pid``."""
-        record = self._records.get(pid)
-        return record.process if record is not None else None
-
-    def parent(self, process: Process) -> Process | None:
-        """See ``NodeView.parent``."""
-        record = self._record(process)
-        return record.parent.process if record is not None and record.parent is not None else None
-
-    def ancestors(self, process: Process) -> tuple[Process, ...]:
-        """See ``NodeView.ancestors``."""
-        found: list[Process] = []
-        record = self._record(process)
-        while record is not None and record.parent is not None and len(found) < MAX_ANCESTORS:
-            record = record.parent
-            found.append(record.process)
-        return tuple(found)
-
-    def container(self, container_id: str) -> Container | None:
-        """See ``NodeView.container``."""
-        state = self._containers.get(container_id)
-        return state.container if state is not None else None
-
-    def container_of(self, process: Process) -> Container | None:
-        """The container the task belongs to, also while it is still becoming it."""
-        record = self._record(process)
-        return self.container(record.container_id) if record is not None and record.container_id is not None else None
-
-    def containers(self) -> Iterable[Container]:
-        """See ``NodeView.containers``."""
-        return tuple(state.container for state in self._containers.values())
-
-    def processes(self) -> Iterable[Process]:
-        """All live tasks, in no order."""
-        return tuple(record.process for record in self._records.values())
-
-    def first_process(self, container_id: str) -> Process | Unknown:
-        """See ``NodeView.first_process``."""
-        state = self._containers.get(container_id)
-        return self._first(state) if state is not None else Unknown("not_read: the container is not known")
-
-    def namespace_owners(self, kind: str, inode: int) -> tuple[str, ...]:
-        """See ``NodeView.namespace_owners``."""
-        return tuple(
-            container_id
-            for container_id, state in self._containers.items()
-            if state.first is not None and getattr(state.first.confinement.namespaces, kind) == inode
-        )
-
-    def mounts(self, mnt_namespace: int) -> tuple[Mount, ...] | Unknown:
-        """See ``NodeView.mounts``."""
-        known = self._mounts.get(mnt_namespace)
-        return known.event.mounts if known is not None else Unknown("not_read: no mount table of that namespace")
-
-    def mount_table(self, mnt_namespace: int) -> MountTable | None:
-        """The latest table of that namespace, as it was told."""
-        known = self._mounts.get(mnt_namespace)
-        return known.event if known is not None else None
-
-    def mounts_before(self, mnt_namespace: int) -> tuple[Mount, ...] | Unknown:
-        """See ``NodeView.mounts_before``."""
-        known = self._mounts.get(mnt_namespace)
-        if known is None or known.before is None:
-            return Unknown("not_read: the first table of that namespace")
-        return known.before
-
-    def mounts_at_start(self, container_id: str) -> tuple[Mount, ...] | Unknown:
-        """See ``NodeView.mounts_at_start``."""
-        state = self._containers.get(container_id)
-        if state is None or state.mounts_at_start is None:
-            return Unknown("not_read: the container was there before the agent")
-        return state.mounts_at_start
-
-    def mount_ids_ever(self, mnt_namespace: int) -> frozenset[int]:
-        """See ``NodeView.mount_ids_ever``."""
-        known = self._mounts.get(mnt_namespace)
-        return known.ids_ever if known is not None else frozenset()
-
-    def counts(self) -> dict[str, int]:
-        """How many of what the state holds."""
-        return {
-            "processes": len(self._records),
-            "container_processes": sum(1 for record in self._records.values() if record.container_id is not None),
-            "containers": len(self._containers),
-            "mount_namespaces": len(self._mounts),
-        }
-
-    # The state as a whole: what is handed to who asks the agent, and taken up there -------------------------------
-
-    def remembered(self) -> tuple[tuple[Record, ...], tuple[ContainerState, ...], tuple[MountState, ...]]:
-        """Everything that is held, by reference: for the owner's thread, or under its lock."""
-        return tuple(self._records.values()), tuple(self._containers.values()), tuple(self._mounts.values())
-
     def take_up(
         self, records: Iterable[Record], containers: Iterable[ContainerState], mounts: Iterable[MountState]
     ) -> None:
@@ -284,10 +110,6 @@ class NodeState:
                 state.live[record.process.key] = None
 
     # Processes ---------------------------------------------------------------------------------------------------
-
-    def _record(self, process: Process) -> Record | None:
-        record = self._records.get(process.key.pid)
-        return record if record is not None and record.process.key == process.key else None
 
     def _observed(self, event: ProcessEvent) -> None:
         process = event.process
@@ -323,7 +145,7 @@ class NodeState:
         self._forget(process.key.pid)
         parent_pid = process.thread_of.pid if process.thread_of is not None else process.parent_pid
         record = Record(process, self._records.get(parent_pid))
-        _trim(record)
+        trim(record)
         self._records[process.key.pid] = record
         return record
 
@@ -494,7 +316,7 @@ class NodeState:
             parent.process, key=event.child, parent_pid=event.parent.pid, observed_ns=event.at_ns, thread_of=None
         )
         child = Record(process, parent, entry=parent.entry)
-        _trim(child)
+        trim(child)
         self._records[event.child.pid] = child
         if parent.container_id is not None:
             self._belong(child, parent.container_id, by_lineage=parent.entry is not None)
@@ -557,33 +379,6 @@ class NodeState:
             if self._cgroups.get(path) == state.container.id:
                 del self._cgroups[path]
 
-    def _first(self, state: ContainerState) -> Process | Unknown:
-        return state.first if state.first is not None else Unknown("not_read: the first process was not seen")
-
-    def _frame(self, state: ContainerState) -> Frame:
-        given: frozenset[int] | Unknown = Unknown("not_read: no mount table of the container")
-        if state.first is not None and isinstance(state.first.confinement.namespaces.mnt, int):
-            table = self._mounts.get(state.first.confinement.namespaces.mnt)
-            given = table.ids if table is not None else given
-        paths = state.container.cgroup_paths or Unknown("not_read: the container's cgroup")
-        return Frame(self.host.namespaces, self.host.root, given, paths)
-
-    def _owner(self, process: Process) -> str | None:
-        """The container that the task's cgroup belongs to: the outermost known one on the way down."""
-        cgroups = process.confinement.cgroups
-        if isinstance(cgroups, Unknown):
-            return None
-        for line in cgroups:
-            path = line.path
-            end = path.find(b"/", 1)
-            while end != -1:
-                if (owner := self._cgroups.get(path[:end])) is not None:
-                    return owner
-                end = path.find(b"/", end + 1)
-            if (owner := self._cgroups.get(path)) is not None:
-                return owner
-        return None
-
     # Mounts ------------------------------------------------------------------------------------------------------
 
     def _mounted(self, event: MountTable) -> None:
@@ -614,18 +409,3 @@ def _is_the_same(process: Process, before: Process) -> bool:
         and process.confinement == before.confinement
         and process.executable == before.executable
     )
-
-
-def _is_before_entry(record: Record, process: Process) -> bool:
-    """The task was seen so on its way in, and what it became has been told already: two sensors saw it."""
-    entry = record.entry
-    return entry is not None and entry.key == process.key and process.observed_ns < entry.observed_ns
-
-
-def _trim(record: Record) -> None:
-    """Cut the chain of parents behind the sixteenth, so that a program that forks for ever holds no endless chain."""
-    ancestor: Record | None = record
-    for _ in range(MAX_ANCESTORS):
-        ancestor = ancestor.parent if ancestor is not None else None
-    if ancestor is not None:
-        ancestor.parent = None

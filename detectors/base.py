@@ -140,7 +140,7 @@ class Member:
 
 
 class NodeView(Protocol):
-    """The read-only view of the node's state that detectors get; ``agent.state`` implements it."""
+    """The read-only view of the node's state that detectors get; ``agent.state_view`` implements it."""
 
     @property
     def host(self) -> HostBaseline:

@@ -43,11 +43,17 @@ def pipeline_for(capture: CaptureReader, config: Config) -> Pipeline:
 
 def new_core(config: Config, state: NodeState, builder: AlertBuilder, boot_id: str) -> Pipeline:
     """A pipeline with all that the configuration enables."""
-    pipeline = Pipeline(state, (), Policy(config.exceptions), builder, boot_id, max_findings=config.limits.findings)
     disabled = config.detectors.disabled
     every = (*DETECTORS, *operators_rules(config, time.thread_time_ns))
-    pipeline.use([each for each in every if each.id not in disabled], tells_incidents=INCIDENT.id not in disabled)
-    return pipeline
+    return Pipeline(
+        state,
+        [each for each in every if each.id not in disabled],
+        Policy(config.exceptions),
+        builder,
+        boot_id,
+        tells_incidents=INCIDENT.id not in disabled,
+        max_findings=config.limits.findings,
+    )
 
 
 def pace(

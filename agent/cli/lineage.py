@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from agent.cli.changes import Change, changes
 from agent.cli.comparison import frame_of
-from agent.state import MAX_ANCESTORS, NodeState
+from agent.records import MAX_ANCESTORS
+from agent.state import NodeState
 from collectors.confinement import Relation
 from collectors.facts import Container, Process, ProcessKey
 from detectors.base import Member

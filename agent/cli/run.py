@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 from msgspec import structs
@@ -24,7 +26,7 @@ def run(ctx: click.Context, config_path: Path | None, *, memory_only: bool) -> N
     configuration again, and keeps the old one if the new one is wrong, and opens the file of alerts anew.
     """
     config = node.read(config_path)
-    _do_without_rich()
+    import_structlog_alone()
     from agent.daemon import Agent
     from agent.errors import ConfigError
     from agent.log import configure_log
@@ -38,6 +40,16 @@ def run(ctx: click.Context, config_path: Path | None, *, memory_only: bool) -> N
         raise Refused(str(error)) from error
 
 
-def _do_without_rich() -> None:
-    """Structlog imports rich where it is installed, for colours that the agent does not use: 5 MB of memory."""
+def import_structlog_alone() -> None:
+    """Import structlog without what it brings along and the agent does not use: 10 MB of memory.
+
+    That is rich, for colours, and asyncio, for methods that can be awaited, which in turn brings OpenSSL.
+    """
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None is how Python marks "not to be had"
+    if "asyncio" in sys.modules:
+        return
+    sys.modules["asyncio"] = ModuleType("asyncio")
+    try:
+        importlib.import_module("structlog")
+    finally:
+        del sys.modules["asyncio"]

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from agent.control.values import Malformed, build
-from agent.state import ContainerState, MountState, NodeState, Record
+from agent.records import ContainerState, MountState, Record
+from agent.state import NodeState
 from collectors.events import MountTable
 from collectors.facts import NOT_READ, Container, HostBaseline, Mount, Process
 from detectors.base import Tier

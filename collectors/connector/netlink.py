@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import select
 import socket
 import struct
@@ -78,7 +77,7 @@ class ConnectorSocket:
         try:
             _set_receive_buffer(connection, receive_buffer_bytes)
             connection.bind((0, CN_IDX_PROC))
-            token = secrets.randbits(31)
+            token = int.from_bytes(os.urandom(4), "little") >> 1
             opened._request(LISTEN, token)
             opened._await_acknowledgement(token, ack_timeout_seconds)
         except OSError as error:

@@ -13,20 +13,22 @@ metadata that came before its container and problems (the oldest goes). Each has
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from collectors.containers.annotations import parse_annotations, parse_labels
-from collectors.containers.ids import UNKNOWN_RUNTIME, parse_declared_path
+from collectors.containers.counters import RegistryCounters
+from collectors.containers.entry import Entry, made_of, placeholder, user_of
+from collectors.containers.ids import UNKNOWN_RUNTIME
 from collectors.containers.locator import Found, Locator, Stamp
 from collectors.containers.metadata import Metadata, apply_metadata, bound_metadata
 from collectors.containers.owners import CgroupOwners, Reference, Unanswered
 from collectors.containers.pods import PodTable
 from collectors.containers.problems import Problems
+from collectors.containers.sharing import SharedParts
 from collectors.containers.sources import GoverningFile, SourceFinder, with_sockets
+from collectors.containers.tokens import Tokens
 from collectors.facts import CgroupMembership, Container, Declared, Pod, Unknown
 from collectors.host import Roots
 from collectors.pod_facts import KubeletPods, PodSeen
@@ -38,43 +40,6 @@ MAX_PENDING = 1024
 _LOOKUPS_PER_SECOND = 100
 _LOOKUPS_AT_ONCE = 200
 _RETRIES_AT_ONCE = 32
-_FIRST_RETRY_NS = 50_000_000
-_LAST_RETRY_NS = 60_000_000_000
-_MAX_SHARED = 4096
-
-_USER_SLICE = re.compile(rb"/user-(\d{1,10})\.slice/")
-
-_T = TypeVar("_T", bound=Hashable)
-
-
-@dataclass(slots=True)
-class RegistryCounters:
-    """How often something did not work, or was not tried; all only grow."""
-
-    problems: int = 0  # bundles and state files that could not be read or understood, remarks included
-    refused_containers: int = 0  # the table was full
-    refused_without_bundle: int = 0  # as above, for ids for which no bundle was found
-    deferred_lookups: int = 0  # ids never seen that came faster than we look
-    emptied_path_caches: int = 0
-    forgotten_metadata: int = 0
-    forgotten_problems: int = 0
-    forgotten_pods: int = 0
-
-
-@dataclass(slots=True)
-class _Entry:
-    """What is remembered of one container; without ``found`` it is looked for again at ``next_try_ns``."""
-
-    reference: Reference
-    container: Container
-    found: Found | None = None
-    watched: Stamp | None = None
-    config: Stamp | None = None
-    metadata: Metadata | None = None
-    attempts: int = 0
-    next_try_ns: int = 0
-    is_told: bool = False
-    has_shown_cgroups: bool = False
 
 
 class ContainerRegistry:
@@ -95,7 +60,7 @@ class ContainerRegistry:
         self._clock_ns = clock_ns
         self._max_containers = max_containers
         self._max_without_bundle = max_without_bundle
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._without_bundle: dict[str, None] = {}
         self._owners = CgroupOwners()
         self._pending: dict[str, Metadata] = {}
@@ -103,11 +68,10 @@ class ContainerRegistry:
         self._problems = Problems()
         self._counters = RegistryCounters()
         self._sockets: tuple[GoverningFile, ...] = ()
-        self._shared: dict[Hashable, Hashable] = {}
+        self._shared = SharedParts()
         self._plain_stamps: tuple[Stamp | None, ...] | None = None
         self._plain_unread: dict[str, None] = {}
-        self._tokens = float(_LOOKUPS_AT_ONCE)
-        self._tokens_ns = clock_ns()
+        self._tokens = Tokens(_LOOKUPS_PER_SECOND, _LOOKUPS_AT_ONCE, clock_ns())
 
     def discover(self) -> tuple[Container, ...]:
         """Every container whose bundle or state is there and whose first process, where it is known, still lives."""
@@ -139,12 +103,12 @@ class ContainerRegistry:
             if entry is None:
                 return self._first_notice(reference, now)
             if entry.found is None:
-                return self._retry(entry, now) if now >= entry.next_try_ns else self._tell(entry)
+                return self._retry(entry, now) if now >= entry.next_try_ns else entry.tell()
             before = entry.container if entry.is_told else None
             self._refresh(entry, entry.found)
             if not entry.has_shown_cgroups:  # discovered on disk, before any process of it was
                 self._show(entry, reference)
-            self._extend(entry, reference.prefixes)
+            entry.extend(reference.prefixes)
             entry.is_told = True
             return entry.container if entry.container != before else None
 
@@ -270,11 +234,11 @@ class ContainerRegistry:
 
     # What follows runs under the lock.
 
-    def _lay_over(self, entries: Iterable[_Entry]) -> list[Container]:
+    def _lay_over(self, entries: Iterable[Entry]) -> list[Container]:
         """Lays what is known of pods over containers; those that changed and that somebody was told of."""
         return self._changed(entries, self._in_pod)
 
-    def _changed(self, entries: Iterable[_Entry], change: Callable[[_Entry, Container], Container]) -> list[Container]:
+    def _changed(self, entries: Iterable[Entry], change: Callable[[Entry, Container], Container]) -> list[Container]:
         changed = []
         for entry in entries:
             before, entry.container = entry.container, change(entry, entry.container)
@@ -282,7 +246,7 @@ class ContainerRegistry:
                 changed.append(entry.container)
         return changed
 
-    def _with_sockets(self, _: _Entry, container: Container) -> Container:
+    def _with_sockets(self, _: Entry, container: Container) -> Container:
         """The container with the governing sockets that its declared mounts give it."""
         before = container.sources
         if isinstance(before, Unknown):
@@ -290,7 +254,7 @@ class ContainerRegistry:
         after = with_sockets(before, self._sockets)
         return container if after == before else replace(container, sources=after)
 
-    def _in_pod(self, entry: _Entry, container: Container) -> Container:
+    def _in_pod(self, entry: Entry, container: Container) -> Container:
         """The container with what is known of its pod, which its runtime may have named already."""
         own: Pod | None = None
         if isinstance(container.declared, Declared):
@@ -300,37 +264,21 @@ class ContainerRegistry:
         return self._pods.apply(container, own)
 
     def _first_notice(self, reference: Reference, now: int) -> Container | None:
-        if self._take_token(now):
+        if self._tokens.take(now):
             entry = self._look_up(reference, now)
         else:
             self._counters.deferred_lookups += 1
             entry = self._add(reference, Unknown("not_read"), now)
-        return None if entry is None else self._tell(entry)
+        return None if entry is None else entry.tell()
 
-    def _tell(self, entry: _Entry) -> Container | None:
-        """The container, if nobody was told of it before and it was looked for."""
-        if entry.is_told or (entry.found is None and entry.attempts == 0):
-            return None
-        entry.is_told = True
-        return entry.container
-
-    def _take_token(self, now: int) -> bool:
-        earned = max(0, now - self._tokens_ns) * _LOOKUPS_PER_SECOND / 1e9
-        self._tokens = min(float(_LOOKUPS_AT_ONCE), self._tokens + earned)
-        self._tokens_ns = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-    def _look_up(self, reference: Reference, now: int, *, only_alive: bool = False) -> _Entry | None:
-        found = self._locator.find(reference.id, _user_of(reference.prefixes))
+    def _look_up(self, reference: Reference, now: int, *, only_alive: bool = False) -> Entry | None:
+        found = self._locator.find(reference.id, user_of(reference.prefixes))
         if isinstance(found, Unknown):
             if only_alive:
                 return None
             entry = self._add(reference, found, now)
             if entry is not None:
-                self._schedule(entry, now)
+                entry.schedule(now)
             return entry
         if only_alive and found.first_pid is not None and not self._locator.is_alive(found.first_pid):
             return None
@@ -339,19 +287,19 @@ class ContainerRegistry:
             return None
         entry = self._entries.get(reference.id)
         if entry is None:
-            entry = _Entry(reference, _placeholder(reference, Unknown("not_read")))
+            entry = Entry(reference, placeholder(reference, Unknown("not_read")))
             entry.metadata = self._pending.pop(reference.id, None)
             self._entries[reference.id] = entry
         self._without_bundle.pop(reference.id, None)
         self._take(entry, found)
         return entry
 
-    def _add(self, reference: Reference, why: Unknown, now: int) -> _Entry | None:
+    def _add(self, reference: Reference, why: Unknown, now: int) -> Entry | None:
         """Remembers a container of which nothing was found yet, if there is room."""
         if len(self._without_bundle) >= self._max_without_bundle:
             self._counters.refused_without_bundle += 1
             return None
-        entry = _Entry(reference, _placeholder(reference, why), next_try_ns=now)
+        entry = Entry(reference, placeholder(reference, why), next_try_ns=now)
         entry.metadata = self._pending.pop(reference.id, None)
         if entry.metadata is not None:
             entry.container = apply_metadata(entry.container, entry.metadata)
@@ -360,61 +308,32 @@ class ContainerRegistry:
         self._without_bundle[reference.id] = None
         return entry
 
-    def _schedule(self, entry: _Entry, now: int) -> None:
-        entry.next_try_ns = now + min(_LAST_RETRY_NS, _FIRST_RETRY_NS << min(entry.attempts, 12))
-        entry.attempts += 1
-
-    def _retry(self, entry: _Entry, now: int) -> Container | None:
-        found = self._locator.find(entry.reference.id, _user_of(entry.reference.prefixes))
+    def _retry(self, entry: Entry, now: int) -> Container | None:
+        found = self._locator.find(entry.reference.id, user_of(entry.reference.prefixes))
         if isinstance(found, Unknown):
-            self._schedule(entry, now)
+            entry.schedule(now)
             before = entry.container
             entry.container = replace(before, declared=found)
             if entry.is_told and entry.container != before:
                 return entry.container
-            return self._tell(entry)
+            return entry.tell()
         if len(self._entries) - len(self._without_bundle) >= self._max_containers:
             self._counters.refused_containers += 1
-            self._schedule(entry, now)
+            entry.schedule(now)
             return None
         self._without_bundle.pop(entry.reference.id, None)
         self._take(entry, found)
         entry.is_told = True
         return entry.container
 
-    def _take(self, entry: _Entry, found: Found) -> None:
+    def _take(self, entry: Entry, found: Found) -> None:
         """Makes the container anew from what was found."""
         entry.found = found
         entry.watched = self._locator.stamp(found.watch)
         entry.config = None if found.config is None else self._locator.stamp(found.config)
         reference = entry.reference
-        runtime = reference.runtime if found.runtime == UNKNOWN_RUNTIME else found.runtime
-        declared = found.declared
-        trusted = found.state.cgroup_paths if found.state is not None else frozenset[bytes]()
-        name = image = pod = None
-        if isinstance(declared, Declared):
-            declared = self._share_parts(declared)
-            identity = parse_annotations(dict(declared.annotations), runtime)
-            name, image, pod = identity.name, identity.image, identity.pod
-            path = parse_declared_path(declared.cgroups_path)
-            if not trusted and path is not None:
-                trusted = frozenset((path,))
-        container = Container(
-            id=reference.id,
-            runtime=runtime,
-            declared=declared,
-            cgroup_paths=trusted,
-            first_pid=found.first_pid,
-            first_start_ticks=found.state.start_ticks if found.state is not None and found.state.pid else None,
-            created_ns=found.state.created_ns if found.state is not None else None,
-            bundle_path=found.bundle_path,
-            name=name,
-            image=image,
-            pod=pod,
-            pod_uid=reference.pod_uid or (pod.uid or None if pod is not None else None),
-            sources=declared if isinstance(declared, Unknown) else self._sources.find(declared),
-            has_linked_dev=declared if isinstance(declared, Unknown) else self._sources.has_linked_dev(declared),
-        )
+        declared = found.declared if isinstance(found.declared, Unknown) else self._shared.of(found.declared)
+        container = made_of(reference, found, declared, self._sources)
         if entry.metadata is not None:
             container = apply_metadata(container, entry.metadata)
         entry.container = self._in_pod(entry, self._with_sockets(entry, container))
@@ -424,7 +343,7 @@ class ContainerRegistry:
         for problem in found.problems:
             self._problems.note(problem)
 
-    def _refresh(self, entry: _Entry, found: Found) -> None:
+    def _refresh(self, entry: Entry, found: Found) -> None:
         """Looks again when the directory changed: a restart makes a new one, the first pid is written a bit later."""
         watched = self._locator.stamp(found.watch)
         if watched is None or watched == entry.watched:
@@ -433,14 +352,14 @@ class ContainerRegistry:
         if is_same and found.config is not None and self._locator.stamp(found.config) == entry.config:
             entry.watched = watched  # the shim wrote something else there, as it does for each exec
             return
-        again = self._locator.find(entry.reference.id, _user_of(entry.reference.prefixes))
+        again = self._locator.find(entry.reference.id, user_of(entry.reference.prefixes))
         if isinstance(again, Unknown):
             return
         if isinstance(again.declared, Unknown) and again.declared.why.startswith("gone"):
             return  # between the directory and its config.json
         self._take(entry, again)
 
-    def _show(self, entry: _Entry, reference: Reference) -> None:
+    def _show(self, entry: Entry, reference: Reference) -> None:
         """Takes what the cgroup of a container's process says; its path only where the runtime wrote none.
 
         ``linux.cgroupsPath`` alone does not do: a rootless runtime's is relative to the user's own slice.
@@ -459,22 +378,7 @@ class ContainerRegistry:
         )
         if not had_uid:
             entry.container = self._in_pod(entry, entry.container)
-        self._extend(entry, reference.prefixes)
-
-    def _extend(self, entry: _Entry, prefixes: frozenset[bytes]) -> None:
-        """Adds cgroups as a reader in a private cgroup namespace sees them: tails of the container's own.
-
-        No others: a container may make a cgroup wherever it can write, and give it its own id
-        (``test_does_not_take_a_cgroup_that_the_container_made``).
-        """
-        container = entry.container
-        new = frozenset(
-            prefix
-            for prefix in prefixes - container.cgroup_paths
-            if prefix.startswith(b"/../") and any(_is_tail(prefix, path) for path in container.cgroup_paths)
-        )
-        if new:
-            entry.container = replace(container, cgroup_paths=container.cgroup_paths | new)
+        entry.extend(reference.prefixes)
 
     def _look_for_plain(self) -> None:
         """Learns of containers that were started without a higher runtime, when a state directory changed."""
@@ -486,13 +390,13 @@ class ContainerRegistry:
             self._plain_unread = dict.fromkeys(name for name in self._locator.list_plain() if name not in self._entries)
         now = self._clock_ns()
         for name in tuple(self._plain_unread)[:_RETRIES_AT_ONCE]:
-            if not self._take_token(now):
+            if not self._tokens.take(now):
                 return
             entry = self._look_up(Reference(name, UNKNOWN_RUNTIME), now, only_alive=True)
             if entry is not None:
                 del self._plain_unread[name]
 
-    def _is_there(self, entry: _Entry) -> bool:
+    def _is_there(self, entry: Entry) -> bool:
         if entry.found is None or self._locator.stamp(entry.found.watch) is None:
             return False
         pid = entry.container.first_pid
@@ -502,48 +406,3 @@ class ContainerRegistry:
         del self._entries[container_id]
         self._without_bundle.pop(container_id, None)
         self._owners.forget(container_id)
-
-    def _share(self, value: _T) -> _T:
-        """One object for equal values: hundreds of containers declare the same masked paths and devices."""
-        if len(self._shared) >= _MAX_SHARED:
-            self._shared = {}
-        self._shared.setdefault(value, value)
-        return cast("_T", self._shared[value])
-
-    def _share_parts(self, declared: Declared) -> Declared:
-        return replace(
-            declared,
-            namespaces=self._share(declared.namespaces),
-            capabilities=self._share(declared.capabilities),
-            mounts=tuple(self._share(each) for each in declared.mounts),
-            masked_paths=self._share(declared.masked_paths),
-            readonly_paths=self._share(declared.readonly_paths),
-            device_rules=self._share(declared.device_rules),
-            environment=tuple(self._share(each) for each in declared.environment),
-            sysctls=self._share(declared.sysctls),
-        )
-
-
-def _placeholder(reference: Reference, why: Unknown) -> Container:
-    return Container(
-        id=reference.id,
-        runtime=reference.runtime,
-        declared=why,
-        cgroup_paths=reference.prefixes,
-        pod_uid=reference.pod_uid,
-    )
-
-
-def _is_tail(shown: bytes, path: bytes) -> bool:
-    """``/../../b/c`` is what a private cgroup namespace shows of ``/a/b/c``."""
-    tail = re.sub(rb"^(?:/\.\.)+", b"", shown)
-    return bool(tail) and path.endswith(tail)
-
-
-def _user_of(prefixes: frozenset[bytes]) -> str | None:
-    """The user id in whose slice the cgroups lie."""
-    for prefix in prefixes:
-        match = _USER_SLICE.search(prefix)
-        if match is not None:
-            return match[1].decode()
-    return None

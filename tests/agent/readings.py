@@ -12,8 +12,8 @@ from agent.pipeline import DetectorCounts
 from agent.policy import ExceptionState
 from agent.snapshot import EbpfReading, EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
 from collectors.connector.source import Counters as ConnectorCounters
+from collectors.containers.counters import RegistryCounters
 from collectors.containers.docker import SourceState, SourceStatus
-from collectors.containers.registry import RegistryCounters
 from collectors.ebpf.counters import Counters as EbpfCounters
 from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
 from collectors.mountwatch import Counters as MountWatchCounters
