@@ -1,7 +1,8 @@
 """Attaches the programs; the watched system calls they see return by a tracepoint each, or by the one of all of them.
 
-A single call's tracepoint costs the other calls nothing, and wants perf_event_open(2) and tracefs; the one of all calls
-wants only bpf(2), and looks each number up. Both lead to the same handlers (``kernel/calls.h``).
+A single call's tracepoint wants perf_event_open(2) and tracefs; the one of all calls wants only bpf(2), and looks each
+number up. Either way every call of the node takes the kernel's slow way out (``bench/ebpf.py`` measures both, and the
+floor). Both lead to the same handlers (``kernel/calls.h``).
 """
 
 from __future__ import annotations

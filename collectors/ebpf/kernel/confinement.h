@@ -16,14 +16,6 @@ static __always_inline __u32 mount_id(struct vfsmount *mnt)
 	return mnt ? BPF_CORE_READ(mount, mnt_id) : 0;
 }
 
-static __always_inline void read_place(struct place *to, struct vfsmount *mnt, struct dentry *dentry)
-{
-	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-	to->inode = BPF_CORE_READ(inode, i_ino);
-	to->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	to->mount = mount_id(mnt);
-}
-
 static __always_inline struct upid *own_number(struct task_struct *task)
 {
 	struct pid *pid = BPF_CORE_READ(task, thread_pid);

@@ -22,6 +22,8 @@ int each_task(struct bpf_iter__task *context)
 	}
 	struct record *row = &room->record;
 	fill(row, task, known, KIND_ROW);
+	if (row->vector.css_set != room->vector.css_set) /* else it is in the cgroups of the row before, which stand there */
+		read_cgroups(row, task);
 	row->vector = room->vector;
 	if (known && is_candidate(known, &room->vector))
 		row->header.flags |= FLAG_CANDIDATE;

@@ -15,26 +15,17 @@ static __always_inline struct task_record *meet(struct room *room, struct task_s
 	return remember(task, &room->task);
 }
 
-/* As `changed_ns`, of an inode whose type the verifier knows: plain loads. */
-static __always_inline __u64 changed_ns_of(struct inode *inode)
-{
-	if (bpf_core_field_exists(inode->i_ctime_sec))
-		return inode->i_ctime_sec * 1000000000ULL + (inode->i_ctime_nsec & CTIME_NANOSECONDS);
-	return changed_ns(inode);
-}
-
 /* User space has looked at this file in this scope, and it was no news. */
 static __always_inline int is_known_file(struct task_struct *task, __u32 scope)
 {
 	struct settings *set = get_settings();
-	struct mm_struct *mm = task->mm;
-	struct file *file = mm ? mm->exe_file : 0;
+	struct file *file = executable_of(task);
 	if (!file)
 		return 0;
 	struct inode *inode = file->f_inode;
 	struct file_key key = {
 		.inode = inode->i_ino,
-		.changed_ns = changed_ns_of(inode),
+		.changed_ns = changed_ns(inode),
 		.device = inode->i_sb->s_dev,
 		.mount = mount_id(file->f_path.mnt),
 		.scope = scope,

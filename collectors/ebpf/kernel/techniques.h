@@ -205,6 +205,8 @@ static __noinline int tell_act(struct act_room *room, struct task_record *known,
 	count(COUNTER_NOTABLE_ACTS);
 	read_vector(&room->vector, task);
 	fill(record, task, known, KIND_ACT);
+	read_cgroups(record, task);
+	read_path_of_program(record, task);
 	record->vector = room->vector;
 	if (is_candidate(known, &room->vector))
 		record->header.flags |= FLAG_CANDIDATE;

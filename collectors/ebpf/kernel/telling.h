@@ -8,22 +8,22 @@
 /* Since 6.13 the uppermost bit says that somebody asked for the time (include/linux/fs.h: I_CTIME_QUERIED). */
 #define CTIME_NANOSECONDS 0x7fffffffU
 
+/* Plain loads where the kernel is new; the verifier knows the inode's type. */
 static __always_inline __u64 changed_ns(struct inode *inode)
 {
 	if (bpf_core_field_exists(inode->i_ctime_sec))
-		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ULL +
-		       (BPF_CORE_READ(inode, i_ctime_nsec) & CTIME_NANOSECONDS);
+		return inode->i_ctime_sec * 1000000000ULL + (inode->i_ctime_nsec & CTIME_NANOSECONDS);
 	struct inode___6_6 *newer = (void *)inode;
 	if (bpf_core_field_exists(newer->__i_ctime))
-		return BPF_CORE_READ(newer, __i_ctime.tv_sec) * 1000000000ULL + BPF_CORE_READ(newer, __i_ctime.tv_nsec);
+		return newer->__i_ctime.tv_sec * 1000000000ULL + newer->__i_ctime.tv_nsec;
 	struct inode___old *older = (void *)inode;
-	return BPF_CORE_READ(older, i_ctime.tv_sec) * 1000000000ULL + BPF_CORE_READ(older, i_ctime.tv_nsec);
+	return older->i_ctime.tv_sec * 1000000000ULL + older->i_ctime.tv_nsec;
 }
 
 static __always_inline struct file *executable_of(struct task_struct *task)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	return mm ? BPF_CORE_READ(mm, exe_file) : 0;
+	struct mm_struct *mm = task->mm;
+	return mm ? mm->exe_file : 0;
 }
 
 /* The name of each directory from the file up to the root of its mount namespace; returns how many bytes. */
@@ -69,28 +69,25 @@ static __always_inline __u32 terminal_of(struct task_struct *task)
 
 static __noinline void read_program(struct record *to, struct task_struct *task)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct mm_struct *mm = task->mm;
 	struct file *file = executable_of(task);
 	struct program *program = &to->program;
 
 	__builtin_memset(program, 0, sizeof(*program));
 	program->terminal = terminal_of(task);
-	to->path_size = 0;
-	if (!file)
+	if (!mm || !file)
 		return;
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
-	program->inode = BPF_CORE_READ(inode, i_ino);
-	program->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	program->mount = mount_id(mnt);
+	struct inode *inode = file->f_inode;
+	program->inode = inode->i_ino;
+	program->device = inode->i_sb->s_dev;
+	program->mount = mount_id(file->f_path.mnt);
 	program->changed_ns = changed_ns(inode);
-	program->mode = BPF_CORE_READ(inode, i_mode);
-	program->owner = BPF_CORE_READ(inode, i_uid.val);
-	program->links = BPF_CORE_READ(inode, i_nlink);
-	program->mark[0] = BPF_CORE_READ(mm, start_code);
-	program->mark[1] = BPF_CORE_READ(mm, end_code);
-	program->mark[2] = BPF_CORE_READ(mm, start_stack);
-	to->path_size = read_path(to, file);
+	program->mode = inode->i_mode;
+	program->owner = inode->i_uid.val;
+	program->links = inode->i_nlink;
+	program->mark[0] = mm->start_code;
+	program->mark[1] = mm->end_code;
+	program->mark[2] = mm->start_stack;
 }
 
 static __noinline void read_cgroups(struct record *to, struct task_struct *task)
@@ -114,35 +111,45 @@ static __noinline void read_cgroups(struct record *to, struct task_struct *task)
 	to->cgroup_count = count;
 }
 
-/* Everything but the vector and the strings; `known` may be missing. */
+/* Everything but the vector, the cgroups and the strings; `known` may be missing. */
 static __always_inline void fill(struct record *to, struct task_struct *task, struct task_record *known, __u32 kind)
 {
-	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
-	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct task_struct *parent = task->real_parent;
+	struct fs_struct *fs = task->fs;
 	struct upid *number = own_number(task);
-	__u32 flags = BPF_CORE_READ(task, flags);
+	__u32 flags = task->flags;
 
 	to->header.kind = kind;
 	to->header.flags = (flags & PF_KTHREAD ? FLAG_KERNEL_THREAD : 0) | (flags & PF_EXITING ? FLAG_EXITING : 0) |
-			   (BPF_CORE_READ(parent, flags) & PF_KTHREAD ? FLAG_PARENT_IS_KERNEL : 0) |
+			   (parent->flags & PF_KTHREAD ? FLAG_PARENT_IS_KERNEL : 0) |
 			   (known && known->is_told ? FLAG_TOLD : 0);
 	to->header.boot_ns = bpf_ktime_get_boot_ns();
-	to->header.start_ns = BPF_CORE_READ(task, start_boottime);
-	to->header.leader_start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	to->header.tid = BPF_CORE_READ(task, pid);
-	to->header.tgid = BPF_CORE_READ(task, tgid);
-	to->header.parent_tgid = BPF_CORE_READ(parent, tgid);
+	to->header.start_ns = task->start_boottime;
+	to->header.leader_start_ns = task->group_leader->start_boottime;
+	to->header.tid = task->pid;
+	to->header.tgid = task->tgid;
+	to->header.parent_tgid = parent->tgid;
 	to->header.session = known ? known->session : 0;
 	to->header.call = 0;
 	to->header.result = 0;
 	__builtin_memset(&to->cwd, 0, sizeof(to->cwd));
-	if (fs)
-		read_place(&to->cwd, BPF_CORE_READ(fs, pwd.mnt), BPF_CORE_READ(fs, pwd.dentry));
-	to->ran_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
+	if (fs) {
+		struct inode *inode = fs->pwd.dentry->d_inode;
+		to->cwd.inode = inode->i_ino;
+		to->cwd.device = inode->i_sb->s_dev;
+		to->cwd.mount = mount_id(fs->pwd.mnt);
+	}
+	to->ran_ns = task->se.sum_exec_runtime;
 	bpf_core_read(to->comm, sizeof(to->comm), &task->comm);
 	to->ns_pid = BPF_CORE_READ(number, nr);
 	read_program(to, task);
-	read_cgroups(to, task);
+}
+
+/* What a row has not: the path of its program. */
+static __always_inline void read_path_of_program(struct record *to, struct task_struct *task)
+{
+	struct file *file = executable_of(task);
+	to->path_size = file ? read_path(to, file) : 0;
 }
 
 /* Its own arguments; only for the task that runs now, since they are in its memory. */
@@ -179,6 +186,8 @@ static __noinline void tell(struct room *room, struct task_struct *task, struct 
 {
 	struct record *record = &room->record;
 	fill(record, task, known, kind);
+	read_cgroups(record, task);
+	read_path_of_program(record, task);
 	record->vector = room->vector;
 	if (known && is_candidate(known, &room->vector))
 		record->header.flags |= FLAG_CANDIDATE;
