@@ -1,16 +1,15 @@
 """Tells what came of a run in the virtual machine, as Markdown: `result.py DIRECTORY [--record PAGE]`.
 
 The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, second of its end, a line
-each), and what each step said, with a JUnit report where it was tests. With `--record`, it takes the place of what
+each), and what scripts/vm/reporter.py told of each step that was tests. With `--record`, it takes the place of what
 follows the mark in the page.
 """
 
 import argparse
-import re
+import json
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ class Step:
     name: str
     status: int
     seconds: int
-    passed: int = 0
+    passed: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     selected: int | None = None  # None of a step that is no tests
@@ -41,7 +40,7 @@ def read_steps(directory: Path) -> list[Step]:
         name, status, end = line.split()
         step = Step(name, int(status), int(end) - before)
         before = int(end)
-        report = directory / f"{name}.xml"
+        report = directory / f"{name}.jsonl"
         if report.exists():
             read_report(report, step)
         steps.append(step)
@@ -49,24 +48,30 @@ def read_steps(directory: Path) -> list[Step]:
 
 
 def read_report(report: Path, step: Step) -> None:
-    """Add what a JUnit report tells of a step's tests."""
-    log = report.with_suffix(".log").read_text(errors="replace")
-    if found := re.search(r"collected (\d+) items?(?:.* (\d+) selected)?", log):
-        step.selected = int(found[2] or found[1])
-    for case in ET.parse(report).iter("testcase"):  # noqa: S314  (written by our own pytest)
-        name = f"{case.get('classname', '').removeprefix('tests.').replace('.', '/')}::{case.get('name')}"
-        for outcome in case:
-            if outcome.tag in ("failure", "error"):
-                step.failed[name] = first_line(outcome.get("message", ""))
-            elif outcome.tag == "skipped":
-                step.skipped[name] = first_line(outcome.get("message", ""))
-        if name not in step.failed and name not in step.skipped:
-            step.passed += 1
+    """Add what the reporter told of a step's tests; of a machine that was cut off the last line may be half."""
+    for line in report.read_text().splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if "selected" in told:
+            step.selected = told["selected"]
+            continue
+        name, why = told["name"].removeprefix("tests/"), told["why"]
+        if told["outcome"] == "passed":
+            step.passed.add(name)
+        elif told["outcome"] == "skipped":
+            step.skipped[name] = brief(why.removeprefix("Skipped: "))
+        else:
+            step.failed[name] = brief(why)
+            step.passed.discard(name)
 
 
-def first_line(message: str) -> str:
-    """What fits into a line of a list."""
-    return message.strip().split("\n")[0][:300]
+def brief(why: str) -> str:
+    """What fits into a line of a list: the error, which pytest puts last but one, or the reason."""
+    lines = [line.removeprefix("E").strip() for line in why.strip().split("\n")]
+    errors = [line for line, raw in zip(lines, why.strip().split("\n"), strict=True) if raw.startswith("E ")]
+    return (errors or lines)[0][:300]
 
 
 def machine_of(directory: Path) -> str:
@@ -83,7 +88,7 @@ def table_of(steps: list[Step]) -> str:
     for step in steps:
         counts: tuple[int | str, ...] = ("", "", "", "")
         if step.selected is not None:
-            done = (step.passed, len(step.failed), len(step.skipped))
+            done = (len(step.passed), len(step.failed), len(step.skipped))
             counts = (*done, step.selected - sum(done))
         result = WORDS.get(step.status, f"status {step.status}")
         cells = (step.name, result, *map(str, counts), f"{step.seconds / 60:.0f}")

@@ -1,17 +1,22 @@
 """What is told, and recorded, of a run in the virtual machine."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 PROGRAM = Path(__file__).parents[2] / "scripts/vm/result.py"
 MARK = "<!-- What follows is written by scripts/vm/run -->\n"
-REPORT = """<testsuites><testsuite>
-<testcase classname="tests.live.test_escapes" name="test_alerts_on[good]" time="1"/>
-<testcase classname="tests.live.test_escapes" name="test_alerts_on[bad]">
-  <failure message="poll: waited&#10;more"/></testcase>
-<testcase classname="tests.live.test_escapes" name="test_alerts_on[away]"><skipped message="not here"/></testcase>
-</testsuite></testsuites>"""
+REPORT = (
+    {"selected": 5},
+    {"name": "tests/live/test_escapes.py::test_alerts_on[good]", "outcome": "passed", "why": ""},
+    {
+        "name": "tests/live/test_escapes.py::test_alerts_on[bad]",
+        "outcome": "failed",
+        "why": ">   wait()\nE   AgentError: poll: waited\nE     more\nfile:1: AgentError",
+    },
+    {"name": "tests/live/test_escapes.py::test_alerts_on[away]", "outcome": "skipped", "why": "Skipped: not here"},
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -21,8 +26,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def make_results(directory: Path) -> None:
     (directory / "machine").write_text("kernel: 6.1.0 #1\n")
     (directory / "steps").write_text("selftest-poll 0 60\nescapes 2 240\nlive 124 250\n")
-    (directory / "escapes.xml").write_text(REPORT)
-    (directory / "escapes.log").write_text("collected 9 items / 4 deselected / 5 selected\n")
+    lines = [json.dumps(each) for each in REPORT]
+    (directory / "escapes.jsonl").write_text("\n".join([*lines, '{"name": "cut o']))
 
 
 def test_tells_each_step_with_what_was_not_run(tmp_path: Path) -> None:
@@ -32,7 +37,7 @@ def test_tells_each_step_with_what_was_not_run(tmp_path: Path) -> None:
     assert "| selftest-poll | done |  |  |  |  | 1 |\n" in said
     assert "| escapes | interrupted | 1 | 1 | 1 | 2 | 3 |\n" in said
     assert "| live | out of time |  |  |  |  | 0 |\n" in said
-    assert "- `live/test_escapes::test_alerts_on[bad]`: `poll: waited`\n" in said
+    assert "- `live/test_escapes.py::test_alerts_on[bad]`: `AgentError: poll: waited`\n" in said
     assert "- not here (1): `test_alerts_on[away]`\n" in said
 
 

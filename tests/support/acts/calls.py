@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.support.engine import Container
+from tests.support.patience import patient
 from tests.support.processes import is_alive, require, wait_until
 from tests.support.stage import (
     CRITICAL,
@@ -138,7 +139,7 @@ def chroot_for_a_moment(stage: Stage) -> Iterator[Outcome]:
     """`chroot /host true`: over in a millisecond."""
     with stage.container("-v", "/:/host") as container:
         stage.let_it_be_seen()
-        listed = stage.shell(container, "sleep 0.5; chroot /host /bin/ls /")
+        listed = stage.shell(container, f"sleep {patient(0.5)}; chroot /host /bin/ls /")
         require(re.search(r"^etc$", listed, re.MULTILINE), "it did not see the host's /etc")
         yield Outcome(container.id)
 
@@ -147,7 +148,7 @@ def chroot_for_a_moment(stage: Stage) -> Iterator[Outcome]:
 def chroot_refused(stage: Stage) -> Iterator[Outcome]:
     """`chroot` without CAP_SYS_CHROOT."""
     with stage.container("--cap-drop", "SYS_CHROOT", "-v", "/:/host") as container:
-        said = stage.shell(container, "sleep 0.5; chroot /host /bin/true 2>&1 || echo refused")
+        said = stage.shell(container, f"sleep {patient(0.5)}; chroot /host /bin/true 2>&1 || echo refused")
         require("refused" in said, f"it was not refused: {said}")
         yield Outcome(container.id)
 

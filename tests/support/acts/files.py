@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.acts.calls import call_once
+from tests.support.patience import patient
 from tests.support.processes import require
 from tests.support.stage import (
     CRITICAL,
@@ -46,7 +47,7 @@ def write_cron_job(stage: Stage) -> Iterator[Outcome]:
     """A new file in /etc/cron.d, by the shell's redirection."""
     with _planted() as path, stage.container(*HOST) as container:
         stage.let_it_be_seen()
-        stage.shell(container, 'sleep 0.2; echo "# nothing" > "/host$1"', str(path))
+        stage.shell(container, f'sleep {patient(0.2)}; echo "# nothing" > "/host$1"', str(path))
         require(path.read_text() == "# nothing\n", "it is not there")
         yield Outcome(container.id)
 
@@ -114,7 +115,7 @@ def plant_set_uid(stage: Stage) -> Iterator[Outcome]:
     """A copy of the shell is made set-uid, on a volume that the host sees."""
     with host_directory() as volume, stage.container("-v", f"{volume}:/volume") as container:
         stage.let_it_be_seen()
-        stage.shell(container, "cp /bin/busybox /volume/sh; sleep 0.2; chmod 4755 /volume/sh")
+        stage.shell(container, f"cp /bin/busybox /volume/sh; sleep {patient(0.2)}; chmod 4755 /volume/sh")
         require((volume / "sh").stat().st_mode & 0o4000, "it is not set-uid")
         yield Outcome(container.id)
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from tests.support.engine import Container
 from tests.support.hierarchies import HOST_CGROUPS, own_cgroup
+from tests.support.patience import patient
 from tests.support.processes import (
     cgroups,
     end,
@@ -173,7 +174,7 @@ def leave_in_place(stage: Stage) -> Iterator[Outcome]:
 @contextmanager
 def _departed(stage: Stage, mode: str, wait_seconds: float) -> Iterator[Outcome]:
     seconds = unique_seconds()
-    script = f'sleep {wait_seconds}; exec {TOOLS}/leave {mode} "$1" /host-cgroups /bin/sleep "$2"'
+    script = f'sleep {patient(wait_seconds)}; exec {TOOLS}/leave {mode} "$1" /host-cgroups /bin/sleep "$2"'
     with stage.victim() as victim, stage.capable(HOST_PID, *HOST_CGROUPS) as container:
         stage.engine.execute(container, "sh", "-c", script, "sh", str(victim.pid), seconds, options=("-d",))
         leaver = wait_for_process(seconds, first="sh")  # it leaves, and has the children that run the program

@@ -41,7 +41,7 @@ def chroot_into_host_volume(stage: Stage) -> Iterator[Outcome]:
 def chroot_by_first_process(stage: Stage) -> Iterator[Outcome]:
     """The first process itself goes, so that only what was declared says where it belonged."""
     seconds = unique_seconds()
-    command = ("sh", "-c", f"sleep 0.5; exec chroot /host /bin/sleep {seconds}")
+    command = ("sh", "-c", f"sleep {patient(0.5)}; exec chroot /host /bin/sleep {seconds}")
     with stage.container("-v", "/:/host", command=command) as container:
         pid = wait_for_process(seconds, first="/bin/sleep")
         require(pid == container.pid, "it is not the first process")
