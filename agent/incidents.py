@@ -42,15 +42,18 @@ JOINS: dict[str, frozenset[str]] = {
         {"HW-101", "HW-103", "HW-106", "HW-107", "HW-112", "HW-201", "HW-202", "HW-203", "HW-204", "HW-205", "HW-206"}
         | {"HW-207", "HW-209", "HW-213", "HW-215", "HW-216", "HW-217", "HW-218", "HW-219", "HW-221"}
     ),
-    # the host's namespaces: its processes are in sight
-    "HW-302": frozenset({"HW-101", "HW-106", "HW-201", "HW-213", "HW-214", "HW-220"}),
+    # the host's namespaces: its processes and its abstract sockets are in sight
+    "HW-302": frozenset({"HW-101", "HW-106", "HW-201", "HW-210", "HW-213", "HW-214", "HW-220"}),
     # capabilities: mounts, modules, raw disks, other processes, handles, bpf
     "HW-303": frozenset(
-        {"HW-101", "HW-103", "HW-112", "HW-203", "HW-204", "HW-206", "HW-209", "HW-213", "HW-215", "HW-216", "HW-217"}
-        | {"HW-218"}
+        {"HW-101", "HW-103", "HW-112", "HW-203", "HW-204", "HW-206", "HW-207", "HW-209", "HW-213", "HW-215", "HW-216"}
+        | {"HW-217", "HW-218"}
     ),
     "HW-304": frozenset({"HW-210"}),  # the socket, and a connection to it
-    "HW-305": frozenset({"HW-103", "HW-104", "HW-205", "HW-219", "HW-220", "HW-221"}),  # the host's files
+    # the host's files, and with /sys or /proc the kernel's
+    "HW-305": frozenset(
+        {"HW-103", "HW-104", "HW-105", "HW-202", "HW-205", "HW-206", "HW-209", "HW-219", "HW-220", "HW-221"}
+    ),
     "HW-306": frozenset({"HW-112", "HW-203", "HW-204"}),  # devices
     "HW-307": frozenset({"HW-108", "HW-109", "HW-111", "HW-216", "HW-218", "HW-225"}),  # no filter in the way
     "HW-309": frozenset({"HW-112", "HW-204", "HW-205", "HW-206", "HW-209"}),  # the kernel's files, writable

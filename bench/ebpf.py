@@ -160,7 +160,13 @@ def _sweep() -> None:
             request_sweep=lambda: None,
             watching=Watching(
                 ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-                Connections(collectors.observer, collectors.host, collectors.roots, lambda _: None),
+                Connections(
+                    collectors.observer,
+                    collectors.host,
+                    collectors.roots,
+                    lambda _: None,
+                    governors=collectors.governors,
+                ),
             ),
         )
         source.open()
