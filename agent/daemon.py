@@ -26,6 +26,7 @@ from agent.control.running import Control
 from agent.errors import ConfigError
 from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
+from agent.incident_memory import IncidentMemory
 from agent.incidents import INCIDENT
 from agent.log import configure_log
 from agent.own_rights import give_up
@@ -62,6 +63,7 @@ class Agent:
         self.taps = Taps()
         self._stopping = False
         self._reloading = False
+        self._memory = IncidentMemory(None)
         self._is_ready = False
         self._deliver_until = 0.0
 
@@ -85,6 +87,10 @@ class Agent:
             max_findings=self._config.limits.findings,
             timer_ns=time.perf_counter_ns,
         )
+        self._memory = IncidentMemory(
+            Path(directory) if (directory := self._config.state.directory) is not None else None
+        )
+        self._memory.restore(pipeline.incidents)
         telemetry = Telemetry(
             self._config,
             choice,
@@ -118,6 +124,7 @@ class Agent:
         try:
             return self._loop(pipeline, way_out, choice, collectors, telemetry, control)
         finally:
+            self._memory.keep(pipeline.incidents, time.time_ns(), is_last=True)
             self._sources.stop()
             way_out.stop(max(LEAST_DELIVER_SECONDS, self._deliver_until - time.monotonic()))
             self._log.info("stopped", events=self._inbox.taken, events_lost=self._inbox.dropped)
@@ -160,6 +167,7 @@ class Agent:
             self.taps.note(event)
             if isinstance(event, SweepDone):
                 way_out.swept(event.at_ns)
+                self._memory.keep(pipeline.incidents, event.at_ns)
             way_out.turned(is_idle=len(self._inbox) == 0)
             telemetry.handled(event)
             self._note(event, pipeline, choice, collectors)
