@@ -28,6 +28,7 @@ from agent.control.running import Control
 from agent.errors import ConfigError
 from agent.host_facts import read_host_facts
 from agent.inbox import Inbox
+from agent.incident_memory import IncidentMemory
 from agent.incidents import INCIDENT
 from agent.log import configure_log
 from agent.memory import MemoryGuard, Step, read_resident, soft_limit
@@ -63,6 +64,7 @@ class _Parts:
     telemetry: Telemetry
     control: Control
     memory: MemoryGuard
+    stories: IncidentMemory
 
 
 class Agent:
@@ -100,6 +102,9 @@ class Agent:
             max_findings=self._config.limits.findings,
             timer_ns=time.perf_counter_ns,
         )
+        directory = self._config.state.directory
+        stories = IncidentMemory(None if directory is None else Path(directory))
+        stories.restore(pipeline.incidents)
         telemetry = Telemetry(
             self._config,
             choice,
@@ -133,8 +138,9 @@ class Agent:
         tell_containers(collectors, self._inbox.put)
         self._sources.start()
         try:
-            return self._loop(_Parts(pipeline, way_out, choice, collectors, telemetry, control, memory))
+            return self._loop(_Parts(pipeline, way_out, choice, collectors, telemetry, control, memory, stories))
         finally:
+            stories.keep(pipeline.incidents, time.time_ns(), is_last=True)
             self._sources.stop()
             way_out.stop(max(LEAST_DELIVER_SECONDS, self._deliver_until - time.monotonic()))
             self._log.info("stopped", events=self._inbox.taken, events_lost=self._inbox.dropped)
@@ -174,6 +180,7 @@ class Agent:
             parts.control.after(event, seen)
         if isinstance(event, SweepDone):
             parts.way_out.swept(event.at_ns)
+            parts.stories.keep(parts.pipeline.incidents, event.at_ns)
         parts.way_out.turned(is_idle=len(self._inbox) == 0)
         parts.telemetry.handled(event)
         self._note(event, parts.pipeline, parts.choice, parts.collectors)

@@ -12,14 +12,15 @@ technique goes with it. A container's exposures count for as long as it is remem
 told when it started.
 
 Owned by the pipeline's thread. No clock: time is the event's, so a replay gives the same. Ids are made of boot id,
-container and the number of the container's incident: an agent that is started anew in the middle of one goes on with
-the same id, as long as it was the container's first. Bounded: ``limit`` open incidents and containers with exposures
+container and the number of the container's incident, which ``agent.incident_memory`` keeps: an agent that is started
+anew in the middle of one goes on with the same id. Bounded: ``limit`` open incidents and containers with exposures
 (the one that was quiet for longest is forgotten and counted), ``MAX_STORY`` findings of a story.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -43,15 +44,18 @@ JOINS: dict[str, frozenset[str]] = {
         {"HW-101", "HW-103", "HW-106", "HW-107", "HW-112", "HW-201", "HW-202", "HW-203", "HW-204", "HW-205", "HW-206"}
         | {"HW-207", "HW-209", "HW-213", "HW-215", "HW-216", "HW-217", "HW-218", "HW-219", "HW-221"}
     ),
-    # the host's namespaces: its processes are in sight
-    "HW-302": frozenset({"HW-101", "HW-106", "HW-201", "HW-213", "HW-214", "HW-220"}),
+    # the host's namespaces: its processes and its abstract sockets are in sight
+    "HW-302": frozenset({"HW-101", "HW-106", "HW-201", "HW-210", "HW-213", "HW-214", "HW-220"}),
     # capabilities: mounts, modules, raw disks, other processes, handles, bpf
     "HW-303": frozenset(
-        {"HW-101", "HW-103", "HW-112", "HW-203", "HW-204", "HW-206", "HW-209", "HW-213", "HW-215", "HW-216", "HW-217"}
-        | {"HW-218"}
+        {"HW-101", "HW-103", "HW-112", "HW-203", "HW-204", "HW-206", "HW-207", "HW-209", "HW-213", "HW-215", "HW-216"}
+        | {"HW-217", "HW-218"}
     ),
     "HW-304": frozenset({"HW-210"}),  # the socket, and a connection to it
-    "HW-305": frozenset({"HW-103", "HW-104", "HW-205", "HW-219", "HW-220", "HW-221"}),  # the host's files
+    # the host's files, and with /sys or /proc the kernel's
+    "HW-305": frozenset(
+        {"HW-103", "HW-104", "HW-105", "HW-202", "HW-205", "HW-206", "HW-209", "HW-219", "HW-220", "HW-221"}
+    ),
     "HW-306": frozenset({"HW-112", "HW-203", "HW-204"}),  # devices
     "HW-307": frozenset({"HW-108", "HW-109", "HW-111", "HW-216", "HW-218", "HW-225"}),  # no filter in the way
     "HW-309": frozenset({"HW-112", "HW-204", "HW-205", "HW-206", "HW-209"}),  # the kernel's files, writable
@@ -76,7 +80,10 @@ INCIDENT = Detector(
     ),
     misses=(
         "Findings of several containers that belong together: each container has a story of its own.",
-        "What was told before an agent that was started anew: its stories begin again, under the same id.",
+        (
+            "What was told before an agent that was started anew: its stories begin again, under the same id where it "
+            "has a state directory."
+        ),
     ),
     advice=(
         "Read hullwatch.incident.story from the top: what was given, what was done with it, what came of it.",
@@ -137,6 +144,14 @@ class IncidentChange:
     incident: Incident
 
 
+class Numbered(NamedTuple):
+    """How many incidents a container has had, and when the latest was last heard of."""
+
+    container_id: str | None
+    number: int
+    last_ns: int
+
+
 class _Verdict(NamedTuple):
     """How bad a story is, why, and how bad its behaviours alone are."""
 
@@ -154,6 +169,7 @@ class Incidents:
         self._limit = limit
         self._open: OrderedDict[str | None, Incident] = OrderedDict()
         self._numbers: OrderedDict[str | None, int] = OrderedDict()
+        self._before: dict[str | None, Numbered] = {}
         self._exposures: OrderedDict[str, dict[str, Chapter]] = OrderedDict()
         self._subjects: OrderedDict[ProcessKey, str] = OrderedDict()
         self._overdue: list[IncidentChange] = []
@@ -181,7 +197,7 @@ class Incidents:
         if known is None or not known.first_ns - self._window_ns <= at_ns <= known.last_ns + self._window_ns:
             if known is not None:
                 self._close(known)
-            current = Incident(self._next_id(container_id), container_id, at_ns, at_ns)
+            current = Incident(self._next_id(container_id, at_ns), container_id, at_ns, at_ns)
         else:
             current = replace(known, last_ns=max(known.last_ns, at_ns))
         current = replace(current, findings=current.findings + 1)
@@ -224,6 +240,16 @@ class Incidents:
     def current(self) -> tuple[Incident, ...]:
         """The open incidents that were told, each with the exposures of its container."""
         return tuple(self._whole(each) for each in self._open.values() if each.is_told)
+
+    def numbers(self) -> tuple[Numbered, ...]:
+        """The latest incident of every container, also of those that an agent before this one knew."""
+        heard = {container_id: each.last_ns for container_id, each in self._open.items()}
+        own = (Numbered(each, number, heard.get(each, 0)) for each, number in self._numbers.items())
+        return (*self._before.values(), *own)
+
+    def resume(self, numbers: Iterable[Numbered]) -> None:
+        """Take up what an agent before this one told: a story that goes on keeps its id. Before any finding."""
+        self._before = {each.container_id: each for each in numbers}
 
     def exposures(self) -> dict[str, tuple[Chapter, ...]]:
         """What was told of how each container was given a way out."""
@@ -286,8 +312,12 @@ class Incidents:
             self._close(victim)
             self.evicted += 1
 
-    def _next_id(self, container_id: str | None) -> str:
-        number = self._numbers.get(container_id, 0) + 1
+    def _next_id(self, container_id: str | None, at_ns: int) -> str:
+        before = self._before.pop(container_id, None)
+        if before is None:
+            number = self._numbers.get(container_id, 0) + 1
+        else:
+            number = before.number if at_ns <= before.last_ns + self._window_ns else before.number + 1
         self._numbers[container_id] = number
         self._numbers.move_to_end(container_id)
         if len(self._numbers) > 16 * self._limit:

@@ -422,8 +422,8 @@ class HostBaseline:
     ``block_devices`` are the ``st_rdev`` (and, once mounted, ``st_dev``) numbers of the node's disks and partitions.
     ``known_helpers`` are the programs that the kernel was configured to run at start (modprobe, core_pattern's, ...),
     ``helper_paths`` their paths: an upgrade replaces the file, and only that is followed.
-    ``runtime_binaries`` are the container runtimes' own executables. ``bounding`` is the bounding set of pid 1: no
-    container gets more. ``lsms`` are the active security modules (``/sys/kernel/security/lsm``).
+    ``runtime_binaries`` are the executables of container runtimes and the kubelet. ``bounding`` is the bounding set of
+    pid 1: no container gets more. ``lsms`` are the active security modules (``/sys/kernel/security/lsm``).
     """
 
     namespaces: Namespaces

@@ -28,7 +28,7 @@ from collectors.host_places import GOVERNING_SOCKETS
 from collectors.hosttree import entries_below, locate_below, open_below
 from collectors.proc.fd import read_socket_inodes
 from collectors.proc.inet import LISTENING, read_inet
-from collectors.proc.unix import UnixSocket, read_unix
+from collectors.proc.unix import read_unix
 
 MAX_DESCRIPTORS = 4096  # of one process
 MAX_ROWS = 4096
@@ -120,9 +120,9 @@ def takes_orders(governor: Governor, name: bytes, owner: int) -> bool:
 
 
 def find_files(
-    roots: Roots, rows: Iterable[UnixSocket], holders: Mapping[ProcessKey, Governor]
+    roots: Roots, listening: Iterable[tuple[int, bytes]], holders: Mapping[ProcessKey, Governor]
 ) -> tuple[GoverningFile, ...]:
-    """The files of those listening ``rows`` that the ``holders`` hold, and govern by; by place."""
+    """The files of those ``listening`` sockets (inode and path) that the ``holders`` hold, and govern by; by place."""
     servers = {
         inode: governor
         for key, governor in holders.items()
@@ -130,12 +130,10 @@ def find_files(
     }
     known = {_id(file.status): place for place, file in _known_files(roots)}
     found: set[GoverningFile] = set()
-    for row in rows:
-        governor = servers.get(row.inode)
-        if governor is None or not row.path.startswith(b"/"):
-            continue
-        file = _find(roots, row.path)
-        if file is not None and takes_orders(governor, file.path, file.status.st_uid):
+    for inode, path in listening:
+        governor = servers.get(inode)
+        file = _find(roots, path) if governor is not None else None
+        if governor is not None and file is not None and takes_orders(governor, file.path, file.status.st_uid):
             with suppress(CollectorError):
                 chain = locate_below(roots.host, file.path).chain
                 found.add(GoverningFile(known.get(chain[-1], os.fsdecode(file.path)), chain, governor.name))

@@ -20,7 +20,7 @@ from collectors.governing import find_files, open_net
 from collectors.governors import Governor, Governors, Scope
 from collectors.host import Roots
 from collectors.observer import Observer
-from collectors.proc.unix import UnixSocket, read_unix
+from collectors.proc.unix import read_listening
 
 EVERY = 5  # sweeps
 _WATCHED = frozenset({Scope.NODE, Scope.BUS})
@@ -49,7 +49,7 @@ class GoverningWatch:
         self._governors = governors
         self._clock_ns = clock_ns
         self._calls = 0
-        self._seen: tuple[frozenset[ProcessKey], frozenset[UnixSocket]] | None = None
+        self._seen: tuple[frozenset[ProcessKey], frozenset[tuple[int, bytes]]] | None = None
 
     def look(self) -> None:
         """To be called after every sweep; looks at every fifth call."""
@@ -80,10 +80,10 @@ class GoverningWatch:
         for container in self._registry.learn_sockets(find_files(self._roots, rows, holders)):
             self._emit(ContainerSeen(self._clock_ns(), container))
 
-    def _listening(self, processes: list[Process]) -> frozenset[UnixSocket]:
+    def _listening(self, processes: list[Process]) -> frozenset[tuple[int, bytes]]:
         """The sockets with a path on which somebody in the host's net namespace listens."""
         directory = open_net(self._roots, self._host, processes)
         try:
-            return frozenset(each for each in read_unix(directory) if each.is_listening and each.path.startswith(b"/"))
+            return read_listening(directory)
         finally:
             os.close(directory)

@@ -2,7 +2,7 @@
 
 A host process governs if the file that it runs is
 
-- one of the container runtimes that were installed at start (``HostBaseline.runtime_binaries``),
+- one of the container runtimes, or the kubelet, that were installed at start (``HostBaseline.runtime_binaries``),
 - or installed, by root alone, at one of the places of ``INSTALLED``,
 - or built from the source of a runtime or a kubelet (``_PACKAGES``): nearly all are written in Go, whose programs tell
   their package (``collectors.go_program``). So a renamed one is known, and one that was put where no list looks.
@@ -54,16 +54,10 @@ INSTALLED = {
     b"/usr/bin/dbus-daemon": ("dbus-daemon", Scope.BUS),
     b"/usr/bin/dbus-broker": ("dbus-broker", Scope.BUS),
     b"/usr/bin/dbus-broker-launch": ("dbus-broker", Scope.BUS),
-    b"/usr/bin/kubelet": ("kubelet", Scope.NODE),
-    b"/usr/local/bin/kubelet": ("kubelet", Scope.NODE),
-    b"/opt/bin/kubelet": ("kubelet", Scope.NODE),
-    b"/home/kubernetes/bin/kubelet": ("kubelet", Scope.NODE),
     b"/usr/sbin/libvirtd": ("libvirtd", Scope.NODE),
     b"/usr/sbin/virtqemud": ("libvirtd", Scope.NODE),
-    b"/usr/bin/cri-dockerd": ("cri-dockerd", Scope.NODE),
-    b"/usr/local/bin/cri-dockerd": ("cri-dockerd", Scope.NODE),
 }
-"""Beside the runtimes: who listens for orders, where distributions put it."""
+"""Beside the runtimes and the kubelet: who listens for orders, where distributions put it."""
 
 # Package paths of the main programs in the repositories of moby, containerd, CRI-O, podman, BuildKit, cri-dockerd,
 # Kubernetes, k3s, RKE2, k0s, LXD and Incus. A version of the module (/v2) stands in the middle.

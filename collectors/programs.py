@@ -38,7 +38,8 @@ _STATE_OF_DISTRIBUTIONS = (b"/var/lib/rancher/", b"/var/lib/k0s/bin/", b"/snap/"
 RUNTIME_NAMES = frozenset(
     {b"runc", b"crun", b"youki", b"runsc", b"kata-runtime", b"conmon", b"conmonrs"}
     | {b"dockerd", b"containerd", b"crio", b"cri-o", b"podman", b"buildah", b"buildkitd", b"docker-runc", b"nerdctl"}
-    | {b"docker-proxy", b"k3s", b"rke2", b"lxc-start", b"systemd-nspawn", b"containerd-shim"},
+    | {b"docker-proxy", b"k3s", b"rke2", b"lxc-start", b"systemd-nspawn", b"containerd-shim"}
+    | {b"kubelet", b"cri-dockerd"},  # they have the runtime do it: as much worth to whoever takes them
 )
 RUNTIME_PREFIX = b"containerd-shim-"
 RUNTIME_DIRECTORIES = (

@@ -141,7 +141,7 @@ DETECTOR = Detector(
         "A profiler that counts events of its own process (async-profiler, perf stat of a child): HW-225, low.",
     ),
     misses=(
-        "Programs that stay loaded without a descriptor: pinned, or attached to a cgroup or an interface (ebpf).",
+        "Below the ebpf tier: programs that stay without a descriptor, pinned or attached to a cgroup or an interface.",
         "Below the ebpf tier: a descriptor that is closed between two looks; enumeration of other programs.",
         "The same bpf command a second time by one process: it is told once.",
         "Events of tracefs, which are files on a mount: HW-112 tells of the mount.",

@@ -97,7 +97,8 @@ DETECTOR = Detector(
     misses=(
         "Tiers below ebpf do not see it; what a changed file makes the host run is told by HW-114 and HW-208.",
         "Before Linux 6.13: a file that is renamed or linked into a watched directory, or changed without an open.",
-        "What io_uring opens without a descriptor; what was open before the container process got it.",
+        "Before Linux 6.13: what io_uring opens without a descriptor.",
+        "What was open before the container process got it.",
         "A directory that did not exist when the patterns were expanded last (every 30 s).",
         "A static pod directory that the kubelet was given less than 5 minutes ago, or by arguments of k3s and RKE2.",
         "Who moves into the host's mount namespace and writes elsewhere than on its root file system.",

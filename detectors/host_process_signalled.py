@@ -6,8 +6,8 @@ possible; that it happens means that the namespace was given or was left.
 
 *Fires on:* a process that belongs to a container sent a signal that by default ends or stops its receiver (INT, QUIT,
 ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, STOP, TSTP, SYS), by whatever call, to a process that belongs to none, or
-to another container. Critical when that is this agent, a container runtime, or process 1. Containers that were given
-one pid namespace which is not the host's may do so to each other.
+to another container. Critical when that is this agent, a container runtime, the kubelet, or process 1. Containers that
+were given one pid namespace which is not the host's may do so to each other.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def check(event: ProcessReached, view: NodeView) -> Found:
 
 
 def _governs(target: Process, view: NodeView) -> bool:
-    """It is process 1, or runs a file of a container runtime."""
+    """It is process 1, or runs a file of a container runtime or the kubelet."""
     executable = target.executable
     if isinstance(executable, Unknown) or isinstance(executable.place, Unknown):
         return target.key.pid == _INIT
@@ -116,7 +116,7 @@ DETECTOR = Detector(
         "HUP, USR1 and USR2, which end a process that did not prepare for them.",
         "A signal that was refused, and KILL to this agent: nobody is left to tell (HW-904 tells of the gap).",
         "The same signal from one process to the same one again: it is told once.",
-        "A kubelet is told as any process of the host.",
+        "A runtime or a kubelet that is installed where no distribution puts it is told as any process of the host.",
     ),
     advice=(
         "See what was ended, and whether it came back; if it was the agent or a runtime, take the rest for its cover.",

@@ -123,7 +123,7 @@ DETECTOR = Detector(
         "An administrator who runs a program out of a container's layer or volume does what an attack does: told.",
     ),
     misses=(
-        "A library or a file that is mapped, and not executed (the ebpf tier).",
+        "A library or a file that is mapped, and not executed: no tier sees that.",
         "A script that an interpreter was told to read: sh /path/to/script.",
         "A container that the agent no longer knows when its file is run.",
         "A file that was copied to a directory of the host first (docker cp).",

@@ -105,7 +105,7 @@ DETECTOR = Detector(
         "Tiers below ebpf do not see an open that is over before they look.",
         "A secret that is mapped, or that came as an open descriptor.",
         "Secrets in places that are not on the list: add them with watched_objects in the configuration.",
-        "What io_uring opens without a descriptor.",
+        "Before Linux 6.13: what io_uring opens without a descriptor.",
     ),
     advice=(
         "Take the secret for stolen: change the password, roll the key, revoke the token, and look for its use.",

@@ -63,7 +63,7 @@ DETECTOR = Detector(
         "tcpdump in a debug container: that is what it is for.",
     ),
     misses=(
-        "A socket that is closed before a look (every five sweeps) (ebpf).",
+        "Below the ebpf tier: a socket that is closed before a look (every five sweeps).",
         "Sniffing with bpf (HW-216), and on the host by a process that left the container.",
     ),
     advice=(

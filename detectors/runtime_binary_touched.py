@@ -110,7 +110,7 @@ DETECTOR = Detector(
         "A container with a runtime of its own in its image (Docker in Docker): another file.",
     ),
     misses=(
-        "Below the ebpf tier: a descriptor that is opened, used and closed between two looks, kubelet, CNI plug-ins.",
+        "Below the ebpf tier: a descriptor that is opened, used and closed between two looks, and CNI plug-ins.",
         "A runtime that runs as a memfd copy of itself, as runc 1.1 and later do: its copy is another file.",
         "Executables that were not recognised at start: outside the directories where distributions put runtimes.",
     ),

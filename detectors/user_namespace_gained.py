@@ -112,7 +112,7 @@ DETECTOR = Detector(
     misses=(
         "A namespace that is made and left between two observations.",
         "The second use in the same program of a container: it is counted, and not told again.",
-        "Netfilter and fs-context in the namespace: they leave nothing in /proc (the ebpf tier sees the calls).",
+        "Netfilter in the namespace, which leaves nothing in /proc; an fs-context is told while it is held, by HW-225.",
     ),
     advice=(
         "Ask whether this workload sandboxes things; if it does not, somebody is preparing a kernel exploit.",

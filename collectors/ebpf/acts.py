@@ -53,6 +53,7 @@ class Way(IntEnum):
     CHANGES_MODE_AT = 35
     SETS_ATTRIBUTE = 36
     SETS_ATTRIBUTE_OF = 37
+    SETS_ATTRIBUTE_AT = 38
     CONNECTS = 48
 
 
@@ -131,6 +132,7 @@ ACT_CALLS = (
     ActCall("setxattr", 188, 5, Way.SETS_ATTRIBUTE),
     ActCall("lsetxattr", 189, 6, Way.SETS_ATTRIBUTE),
     ActCall("fsetxattr", 190, 7, Way.SETS_ATTRIBUTE_OF),
+    ActCall("setxattrat", 463, 463, Way.SETS_ATTRIBUTE_AT),
     ActCall("connect", 42, 203, Way.CONNECTS),
 )
 

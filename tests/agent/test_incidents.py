@@ -113,6 +113,13 @@ def test_is_one_step_worse_when_what_was_given_is_used() -> None:
     assert change.incident.why == "HW-304 name was given, and HW-210 name uses it"
 
 
+@pytest.mark.parametrize(("given", "used"), [("HW-305", "HW-206"), ("HW-305", "HW-105"), ("HW-302", "HW-210")])
+def test_a_directory_or_a_namespace_that_was_given_counts_when_it_is_used(given: str, used: str) -> None:
+    incidents = Incidents("boot")
+    tell(incidents, given)
+    assert phases(tell(incidents, used)[0]) == [(Phase.OPENED, Severity.HIGH)]
+
+
 def test_a_mild_behaviour_is_no_worse_than_medium_for_an_exposure() -> None:
     incidents = Incidents("boot")
     tell(incidents, "HW-307", Severity.MEDIUM)

@@ -14,7 +14,7 @@ from collectors.facts import FileId, Place, Process
 from collectors.governing import GoverningSocket, Listener, find_files, read_governing, takes_orders
 from collectors.governors import Governor, Governors, Scope
 from collectors.host import Roots
-from collectors.proc.unix import parse_unix
+from collectors.proc.unix import parse_listening
 from tests.support import build
 from tests.support.proctree import Link, build_tree
 
@@ -159,7 +159,7 @@ def test_finds_the_files_that_who_governs_listens_on(node: Node) -> None:
     mine, known, log = (node.bind(each) for each in ("srv/mine.sock", "run/docker.sock", "run/log"))
     rows = listening(50, b"/srv/mine.sock") + listening(51, b"/run/docker.sock") + listening(52, b"/run/log")
     node.show(rows, by_700=(50, 51), by_701=(52,))
-    found = find_files(node.roots, parse_unix(UNIX + rows), {DOCKERD.key: governor()})
+    found = find_files(node.roots, parse_listening(UNIX + rows), {DOCKERD.key: governor()})
     assert [(each.place, each.server) for each in found] == [
         ("/run/docker.sock", "dockerd"),
         ("/srv/mine.sock", "dockerd"),
@@ -174,4 +174,4 @@ def test_finds_the_files_that_who_governs_listens_on(node: Node) -> None:
 def test_finds_no_file_where_there_is_none(node: Node, name: bytes) -> None:
     rows = listening(50, name)
     node.show(rows, by_700=(50,))
-    assert find_files(node.roots, parse_unix(UNIX + rows), {DOCKERD.key: governor()}) == ()
+    assert find_files(node.roots, parse_listening(UNIX + rows), {DOCKERD.key: governor()}) == ()

@@ -22,7 +22,7 @@ def host(tmp_path: Path) -> Path:
     root = tmp_path / "host"
     for directory in ("usr/bin", "usr/sbin", "var/lib/docker/overlay2/x/diff", "var/lib/rancher/k3s/data/abc/bin"):
         (root / directory).mkdir(parents=True)
-    for name in ("runc", "containerd-shim-runc-v2", "ls"):
+    for name in ("runc", "containerd-shim-runc-v2", "kubelet", "ls"):
         (root / "usr/bin" / name).write_bytes(b"")
     (root / "var/lib/rancher/k3s/data/abc/bin/k3s").write_bytes(b"")
     (root / "var/lib/rancher/k3s/data/abc/bin/containerd").symlink_to("k3s")
@@ -71,6 +71,7 @@ def test_refuses_a_payload_in_a_containers_layer(host: Path) -> None:
 def test_parses_the_runtimes_of_the_host(host: Path) -> None:
     assert find_runtimes(str(host)) == {
         identity(host / "usr/bin/runc"),
+        identity(host / "usr/bin/kubelet"),
         identity(host / "usr/bin/containerd-shim-runc-v2"),
         identity(host / "var/lib/rancher/k3s/data/abc/bin/k3s"),
     }

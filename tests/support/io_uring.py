@@ -8,15 +8,21 @@ import os
 import struct
 
 OPENAT, CONNECT = 18, 16  # include/uapi/linux/io_uring.h
-_SETUP, _ENTER = 425, 426  # one number on every architecture
+_SETUP, _ENTER, _REGISTER = 425, 426, 427  # one number on every architecture
+_REGISTER_FILES = 2
+_SLOTS = 4  # of the ring's own table of files
+ANY_SLOT = 0xFFFFFFFF  # IORING_FILE_INDEX_ALLOC
 _GETEVENTS = 1
 _RING, _SQES = 0, 0x10000000  # IORING_OFF_SQ_RING, IORING_OFF_SQES
 _AT_FDCWD = -100
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def request(opcode: int, fd: int, offset: int, address: int, length: int, flags: int = 0) -> int:
-    """Have one request done and wait for it; its result, negative on failure. OSError where io_uring is refused."""
+def request(opcode: int, fd: int, offset: int, address: int, length: int, flags: int = 0, slot: int = 0) -> int:
+    """Have one request done and wait for it; its result, negative on failure. OSError where io_uring is refused.
+
+    ``slot`` is one more than the slot of the ring's own table that gets the file; 0 makes a descriptor of it.
+    """
     parameters = ctypes.create_string_buffer(120)
     ring = _libc.syscall(_SETUP, 1, parameters)
     if ring < 0:
@@ -26,7 +32,12 @@ def request(opcode: int, fd: int, offset: int, address: int, length: int, flags:
     size = max(sq_array + 4 * fields[0], cqes + 16 * fields[1])
     rings = mmap.mmap(ring, size, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=_RING)
     sqes = mmap.mmap(ring, 64 * fields[0], mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=_SQES)
-    sqes[:64] = struct.pack("<BBHiQQII", opcode, 0, 0, fd, offset, address, length, flags).ljust(64, b"\0")
+    if slot:
+        table = ctypes.create_string_buffer(struct.pack(f"<{_SLOTS}i", *[-1] * _SLOTS))
+        if _libc.syscall(_REGISTER, ring, _REGISTER_FILES, table, _SLOTS) < 0:
+            raise OSError(ctypes.get_errno(), "io_uring_register")
+    asked = struct.pack("<BBHiQQII12xI", opcode, 0, 0, fd, offset, address, length, flags, slot)
+    sqes[:64] = asked.ljust(64, b"\0")
     rings[sq_array : sq_array + 4] = bytes(4)
     rings[sq_tail : sq_tail + 4] = (1).to_bytes(4, "little")
     if _libc.syscall(_ENTER, ring, 1, 1, _GETEVENTS, None, 0) < 0:
@@ -37,10 +48,10 @@ def request(opcode: int, fd: int, offset: int, address: int, length: int, flags:
     return int(result)
 
 
-def open_file(path: bytes) -> int:
-    """Open a file for reading; its descriptor, or a negative errno."""
+def open_file(path: bytes, slot: int = 0) -> int:
+    """Open a file for reading; its descriptor, 0 or its slot where a slot is given, or a negative errno."""
     name = ctypes.create_string_buffer(path)
-    return request(OPENAT, _AT_FDCWD, 0, ctypes.addressof(name), 0, os.O_RDONLY)
+    return request(OPENAT, _AT_FDCWD, 0, ctypes.addressof(name), 0, os.O_RDONLY, slot)
 
 
 def connect_unix(fd: int, path: bytes) -> int:

@@ -52,6 +52,7 @@ static __always_inline int acted_on_file(struct task_record *known, __u32 class,
 		return changed_mode(known, class, call_and_result);
 	case CALL_SETS_ATTRIBUTE:
 	case CALL_SETS_ATTRIBUTE_OF:
+	case CALL_SETS_ATTRIBUTE_AT:
 		return set_attribute(known, class, call_and_result);
 	}
 	return 0;

@@ -104,7 +104,8 @@ static __noinline int set_attribute(struct task_record *known, __u32 class, __u6
 	if (!room)
 		return 0;
 	read_arguments_of_call(&room->act, task);
-	bpf_probe_read_user_str(name, sizeof(name), (void *)room->act.arguments[1]);
+	int is_at = class == CALL_SETS_ATTRIBUTE_AT;
+	bpf_probe_read_user_str(name, sizeof(name), (void *)(is_at ? room->act.arguments[3] : room->act.arguments[1]));
 	for (int i = 0; i < sizeof(name); i++) {
 		if (name[i] != CAPABILITY_ATTRIBUTE[i])
 			return 0;
@@ -112,7 +113,7 @@ static __noinline int set_attribute(struct task_record *known, __u32 class, __u6
 	if (class == CALL_SETS_ATTRIBUTE_OF)
 		read_object(room, file_of(task, room->act.arguments[0]));
 	else
-		read_path_of_user(&room->act, room->act.arguments[0]);
+		read_path_of_user(&room->act, is_at ? room->act.arguments[1] : room->act.arguments[0]);
 	room->act.how = HOW_CAPABILITIES;
 	return tell_act(room, known, bpf_get_prandom_u32(), call_and_result);
 }

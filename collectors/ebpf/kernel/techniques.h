@@ -36,6 +36,7 @@ enum act_class {
 	CALL_CHANGES_MODE_AT = 35,
 	CALL_SETS_ATTRIBUTE = 36,
 	CALL_SETS_ATTRIBUTE_OF = 37,
+	CALL_SETS_ATTRIBUTE_AT = 38,
 	CALL_CONNECTS = 48, /* connections.h */
 };
 

@@ -29,7 +29,7 @@ from tests.support.ebpf_records import header_bytes, task_bytes
 HEADER = Path(acts.__file__).parent / "kernel" / "techniques.h"
 SHADOW = Watched("/etc/shadow", WatchKind.SECRET)
 OBJECTS = ((), (SHADOW,))
-NEWER = {"fchmodat2"}  # Linux 6.6
+NEWER = {"fchmodat2", "setxattrat"}  # Linux 6.6 and 6.13
 NUMBERS = {call.name: number for number, call in act_calls_by_number("x86_64").items()}
 
 

@@ -34,6 +34,8 @@ from tests.support.ebpf_kernel import BTF, VERDICT, Kernel, child, perform
 
 NUMBERS = {call.name: number for number, call in act_calls_by_number().items()}
 LOOP = os.makedev(7, 0)
+LIBC = ctypes.CDLL(None, use_errno=True)
+AT_FDCWD = -100
 CLONE_NEWUTS = 0x04000000  # include/uapi/linux/sched.h
 SEIZE = 0x4206  # include/uapi/linux/ptrace.h
 
@@ -157,6 +159,25 @@ def test_file_capabilities_are_told_and_no_other_attribute(kernel: Kernel, host:
     (told,) = perform(kernel, lambda: os.setxattr(host / "plain", "security.capability", capability))
     assert (told.act.how, told.act.path) == (How.CAPABILITIES, str(host / "plain").encode())
     assert perform(kernel, lambda: os.setxattr(host / "plain", "user.note", b"x")) == []
+
+
+def test_file_capabilities_are_told_by_whatever_call(kernel: Kernel, host: Path) -> None:
+    path, value = os.fsencode(host / "plain"), struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
+
+    def give(name: bytes, value: bytes) -> None:
+        room = ctypes.create_string_buffer(value)
+        arguments = ctypes.create_string_buffer(struct.pack("<QII", ctypes.addressof(room), len(value), 0))
+        size = ctypes.c_long(16)  # of all 64 bits
+        assert LIBC.syscall(NUMBERS["setxattrat"], AT_FDCWD, path, 0, name, arguments, size) == 0
+
+    if (
+        LIBC.syscall(NUMBERS["setxattrat"], AT_FDCWD, path, 0, b"user.note", None, ctypes.c_long(0))
+        and ctypes.get_errno() == errno.ENOSYS
+    ):
+        pytest.skip("the kernel has no setxattrat")
+    (told,) = perform(kernel, lambda: give(b"security.capability", value))
+    assert (told.act.how, told.act.path) == (How.CAPABILITIES, path)
+    assert perform(kernel, lambda: give(b"user.note", b"x")) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP])
@@ -287,6 +308,18 @@ def test_what_io_uring_opens_and_connects_is_told(kernel: Kernel, host: Path) ->
         assert (told.task.header.call, told.act.how, told.act.watched) == (CAUSE_IO_URING, How.READ, 1)
         _, told = perform(kernel, connect)
     assert (told.task.header.call, told.act.how, told.act.target_pid) == (CAUSE_IO_URING, How.CONNECTED, os.getpid())
+
+
+@pytest.mark.parametrize("slot", [1, 3, io_uring.ANY_SLOT])
+def test_what_io_uring_opens_into_its_own_table_is_told(kernel: Kernel, host: Path, slot: int) -> None:
+    def read(name: str) -> None:
+        assert io_uring.open_file(os.fsencode(host / name), slot) >= 0
+
+    _, told = perform(kernel, lambda: read("secret"))
+    assert (told.task.header.call, told.act.how, told.act.watched) == (CAUSE_IO_URING, How.READ, 1)
+    assert told.act.inode == (host / "secret").stat().st_ino
+    (made,) = perform(kernel, lambda: read("plain"))
+    assert made.task.header.call == NUMBERS["io_uring_setup"]
 
 
 def test_a_disk_that_is_opened_is_told_and_the_null_device_is_not(kernel: Kernel, host: Path) -> None:

@@ -7,7 +7,7 @@ from collectors.ebpf.calls import CALLS
 from collectors.ebpf.foreign_calls import I386, translate
 
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_32.h")
-NEWER = {"fchmodat2"}  # Linux 6.6
+NEWER = {"fchmodat2", "setxattrat"}
 WITHOUT_32_BITS = {"kexec_file_load"}  # syscall_32.tbl has no such call
 
 

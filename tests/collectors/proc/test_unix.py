@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.errors import Malformed
-from collectors.proc.unix import CONNECTED, UnixSocket, parse_unix, read_unix
+from collectors.proc.unix import CONNECTED, UnixSocket, parse_listening, parse_unix, read_listening, read_unix
 
 HEADER = b"Num       RefCount Protocol Flags    Type St Inode Path\n"
 UNNAMED = b"00000000da8e7d3d: 00000003 00000000 00000000 0001 03  1074\n"
@@ -40,6 +40,26 @@ def test_parses_a_table_without_sockets() -> None:
 def test_parses_awkward_names(path: bytes) -> None:
     first, second = parse_unix(HEADER + LISTENER.replace(b"/run/docker.sock", path) + UNNAMED)
     assert (first.path, second.inode) == (path, 1074)
+
+
+def test_parses_only_who_listens_at_a_path() -> None:
+    abstract = LISTENER.replace(b"/run/docker.sock", b"@abs")
+    broken = LISTENER.replace(b"152034", b"7").replace(b"docker.sock", b"a\nb")
+    connected = UNNAMED.replace(b"1074\n", b"1074 /run/docker.sock\n")
+    found = parse_listening(HEADER + UNNAMED + LISTENER + abstract + connected + broken)
+    assert found == {(152034, b"/run/docker.sock"), (7, b"/run/a")}
+
+
+def test_reads_a_socket_that_listens_here(tmp_path: Path) -> None:
+    directory = os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(tmp_path / "s"))
+            assert os.fsencode(tmp_path / "s") not in {path for _, path in read_listening(directory)}
+            server.listen()
+            assert (os.fstat(server.fileno()).st_ino, os.fsencode(tmp_path / "s")) in read_listening(directory)
+    finally:
+        os.close(directory)
 
 
 @pytest.mark.parametrize(

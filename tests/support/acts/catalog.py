@@ -5,6 +5,7 @@ from tests.support.acts import (
     cgroups,
     connections,
     descriptors,
+    evasions,
     executions,
     exposures,
     files,
@@ -33,6 +34,7 @@ ACTS: tuple[Act, ...] = (
     *connections.ACTS,
     *descriptors.ACTS,
     *sockets.ACTS,
+    *evasions.ACTS,
     *values.ACTS,
     *takeovers.ACTS,
 )
