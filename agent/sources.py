@@ -224,8 +224,12 @@ class Sources:
 
     def stream(self, containers: frozenset[str] | None) -> None:
         """Tell ordinary work of these containers too, of all (``None``) or of none, where the tier leaves it out."""
-        if self._ebpf is not None:
+        if self._ebpf is None:
+            return
+        try:
             self._ebpf.stream(containers)
+        except CollectorError as error:
+            self._log.warning("stream_refused", why=str(error))
 
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
