@@ -82,7 +82,7 @@ SENSOR_RECORDS = Metric(
     "hullwatch_sensor_records_total",
     Kind.COUNTER,
     "What a sensor read from the kernel, before anything is made of it; of `ebpf`: what its programs saw there, and "
-    "which of it was `notable`, so that it was told.",
+    "which of it was `notable`, so that it was told; `streamed` was told for who watches events alone.",
     ("source", "kind"),
     _CODE,
 )

@@ -246,8 +246,12 @@ class Sources:
 
     def stream(self, containers: frozenset[str] | None) -> None:
         """Tell ordinary work of these containers too, of all (``None``) or of none, where the tier leaves it out."""
-        if self._ebpf is not None:
+        if self._ebpf is None:
+            return
+        try:
             self._ebpf.stream(containers)
+        except CollectorError as error:
+            self._log.warning("stream_refused", why=str(error))
 
     def enrich_rarely(self, *, is_rare: bool) -> None:
         """Look for what alerts are enriched with (kubelet, node, host's programs) ten times as rarely, or as before."""

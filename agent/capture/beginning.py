@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 
 from agent.state import NodeState
 from collectors.events import (
@@ -22,15 +23,16 @@ from collectors.events import (
     ProcessEvent,
     Seen,
 )
-from collectors.facts import Container, HostBaseline, Process
+from collectors.facts import Container, HostBaseline, Process, ProcessKey
 
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """A process, and the container that it belonged to at that moment."""
+    """A process, the container that it belonged to at that moment, and the parent that it was linked with."""
 
     process: Process
     container: Container | None
+    parent: ProcessKey | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Moment:
             if container_id in {None, container.id}:
                 yield ContainerSeen(at_ns, container)
         told: set[int] = set()
-        for each in sorted(self.residents.values(), key=lambda one: one.process.key.start_ticks):
+        for each in self._as_they_came():
             owner = each.container.id if each.container is not None else None
             if container_id is not None and owner not in {None, container_id}:
                 continue
@@ -59,6 +61,19 @@ class Moment:
                 if (table := self.tables.get(namespace)) is not None:
                     yield MountTable(at_ns, namespace, owner, each.process.key, table.mounts)
             yield Seen(at_ns, each.process)
+
+    def _as_they_came(self) -> Iterator[Resident]:
+        """Everybody, in an order that links them as they are: who knows its parent after it, who does not before it.
+
+        A sweep may meet a child before its parent, and the state then does not link the two.
+        """
+        order: TopologicalSorter[int] = TopologicalSorter()
+        for each in sorted(self.residents.values(), key=lambda one: one.process.key.start_ticks):
+            pid, above = each.process.key.pid, parent_pid(each.process)
+            order.add(pid)
+            if above in self.residents and above != pid:
+                order.add(*((pid, above) if each.parent == self.residents[above].process.key else (above, pid)))
+        return (self.residents[pid] for pid in order.static_order())
 
 
 Before = HostBaseline | Container | Resident | MountTable | None
@@ -72,7 +87,14 @@ def now(state: NodeState) -> Moment:
     return Moment(
         state.host,
         known,
-        {each.process.key.pid: Resident(each.process, known.get(each.container_id or "")) for each in records},
+        {
+            each.process.key.pid: Resident(
+                each.process,
+                known.get(each.container_id or ""),
+                each.parent.process.key if each.parent is not None else None,
+            )
+            for each in records
+        },
         {each.event.mnt_namespace: each.event for each in tables},
     )
 
@@ -127,7 +149,15 @@ def undone(moment: Moment, done: Iterable[tuple[Event, Before]]) -> Moment:
 
 def _resident(state: NodeState, pid: int) -> Resident | None:
     process = state.process_by_pid(pid)
-    return Resident(process, state.container_of(process)) if process is not None else None
+    if process is None:
+        return None
+    parent = state.parent(process)
+    return Resident(process, state.container_of(process), parent.key if parent is not None else None)
+
+
+def parent_pid(process: Process) -> int:
+    """Whose child it is; of a thread, its process."""
+    return process.thread_of.pid if process.thread_of is not None else process.parent_pid
 
 
 def _put_back(residents: dict[int, Resident], containers: dict[str, Container], pid: int, was: Before) -> None:

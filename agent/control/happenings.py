@@ -76,7 +76,8 @@ class Watch:
         self.on_watchers: Callable[[frozenset[str] | None], None] = lambda _: None
         self._state = state
         self._watchers: tuple[Watcher, ...] = ()
-        self._streamed: dict[ProcessKey, Streamed] = {}
+        self._streamed: dict[ProcessKey, Streamed] = {}  # the latest that executed something
+        self._over: dict[ProcessKey, None] = {}  # the latest that ended
 
     def add(self, watcher: Watcher) -> None:
         """From now on it hears."""
@@ -101,15 +102,25 @@ class Watch:
             if len(self._streamed) > MAX_STREAMED:
                 del self._streamed[next(iter(self._streamed))]
         elif isinstance(told, Exit):  # who did not execute anything has nothing but its name now
-            began = self._streamed.pop(told.key, event)
-            process = self._state.process(told.key) or began.process
+            process = self._state.process(told.key) or self._streamed.get(told.key, event).process
+            if self._is_over(told.key):
+                return
         if container is not None or isinstance(told, Lost):
             self._offer(Happening(told, container, process, None))
+
+    def _is_over(self, key: ProcessKey) -> bool:
+        """The end of this process was told before; from now on it is."""
+        is_over = key in self._over
+        self._over[key] = None
+        if len(self._over) > MAX_STREAMED:
+            del self._over[next(iter(self._over))]
+        return is_over
 
     def before(self, event: Event) -> Happening | None:  # noqa: PLR0911 (a kind of event each)
         """What is known before the event is taken into the state; ``None`` while nobody watches."""
         if not self._watchers:
             self._streamed.clear()
+            self._over.clear()
             return None
         match event:
             case ProcessEvent(process=process):
@@ -117,7 +128,9 @@ class Watch:
                 known = self._state.process(process.key) or (began.process if began is not None else None)
                 return Happening(event, None, None, known)
             case Exit(key=key):
-                gone, began = self._state.process(key), self._streamed.pop(key, None)
+                gone, began = self._state.process(key), self._streamed.get(key)
+                if self._is_over(key):  # a sweep misses what the stream has told the end of
+                    return Happening(event, None, None, None)
                 if gone is None and began is not None:
                     return Happening(event, self._container(began.container_id), began.process, None)
                 return Happening(event, self._state.container_of(gone) if gone is not None else None, gone, None)

@@ -79,7 +79,7 @@ def test_a_capture_of_a_break_out_is_replayed_to_the_same_alerts(sensor: str, tm
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not find_command(), reason="needs root and an installed hullwatch")
-@pytest.mark.parametrize("sensor", ["netlink", "poll"])
+@pytest.mark.parametrize("sensor", ["ebpf", "netlink", "poll"])
 def test_a_capture_of_the_running_agent_is_replayed_to_what_it_told(sensor: str, tmp_path: Path) -> None:
     """One break-out was over when the capture was asked for (``--since``), another one happens while it is made."""
     config, file = tmp_path / "agent.yaml", tmp_path / "node.capture"
@@ -115,6 +115,7 @@ def test_a_capture_of_the_running_agent_is_replayed_to_what_it_told(sensor: str,
     replayed = [json.loads(line) for line in shown.stdout.splitlines()]
     replayed = [alert for alert in replayed if alert.get("container", {}).get("id") in {past, live}]
     assert {alert["container"]["id"] for alert in told if alert["rule"]["id"] == "HW-101"} == {past, live}
+    Path(f"/tmp/stream-{sensor}.json").write_text(json.dumps([told, replayed]))
     assert [json.dumps(alert) for alert in replayed][: len(told)] == [json.dumps(alert) for alert in told]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 from dataclasses import replace
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.assembly import new_state
@@ -26,6 +28,7 @@ from collectors.events import (
     MountTable,
     Seen,
 )
+from collectors.facts import ProcessKey
 from detectors.base import Tier
 from tests.agent import alerts
 from tests.support import build, captures
@@ -69,6 +72,18 @@ def test_one_that_begins_in_the_midst_knows_what_the_core_knows() -> None:
     assert {"HW-101", "HW-107"} <= {alert.detector.id for alert in told}
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_who_knows_its_parent_still_does_and_who_does_not_does_not(order: tuple[int, ...]) -> None:
+    """A sweep goes by pid, which need not be the order of birth; several are born in one tick."""
+    line = [
+        build.host_process(pid, key=ProcessKey(pid, 77), parent_pid=parent)
+        for pid, parent in ((903, 902), (902, 901), (901, 1), (904, 903))
+    ]
+    state = state_with(*(Seen(2, line[index]) for index in order))
+    again = state_with(*beginning.now(state).events(build.NOW_NS))
+    assert [again.ancestors(each) for each in line] == [state.ancestors(each) for each in line]
+
+
 def test_of_one_container_the_others_are_left_out() -> None:
     own, host, other = build.first_process(), build.host_process(900), build.first_process(2)
     state = state_with(
@@ -99,7 +114,8 @@ def steps(at: int, kind: int, number: int) -> Event:
     return choices[kind % len(choices)]
 
 
-@given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 3)), max_size=40))
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 3)), max_size=20))
 def test_what_is_undone_is_as_it_was(drawn: list[tuple[int, int]]) -> None:
     state = empty()
     moments, done = [], []
@@ -116,4 +132,6 @@ def test_what_is_undone_is_as_it_was(drawn: list[tuple[int, int]]) -> None:
         assert {pid: each.process for pid, each in found.residents.items()} == {
             pid: each.process for pid, each in moment.residents.items()
         }
+        known = list(found.events(build.NOW_NS))  # there is an order for any of them
+        assert sum(isinstance(each, Seen) for each in known) == len(found.residents)
         assert found.containers == moment.containers

@@ -198,6 +198,17 @@ def test_what_was_streamed_and_is_met_by_a_sweep_is_not_told_twice() -> None:
     assert watched.told() == [("exec", "true 7000"), ("exit", "true 7000")]
 
 
+def test_an_end_that_a_sweep_finds_once_more_is_told_once() -> None:
+    watched = Watched()
+    exec_event = streamed_exec(7000)
+    assert exec_event.process is not None
+    watched.watch.streamed(exec_event)
+    watched.watch.streamed(streamed_exit(7000))
+    watched.apply(Seen(NOW + 1, exec_event.process))  # the sweep had looked at it while it lived
+    watched.apply(Exit(NOW + 2, exec_event.process.key))
+    assert watched.told() == [("exec", "true 7000"), ("exit", "true 7000")]
+
+
 def test_the_end_of_the_last_of_an_entry_is_told_though_the_state_never_knew_it() -> None:
     watched = Watched(Wanted(container=CONTAINER))
     watched.watch.streamed(streamed_exec(7000))
