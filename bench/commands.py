@@ -33,6 +33,7 @@ def main() -> None:
     print("commands: CPU of each, ms (start-up meant: 200, ps of 1,000 processes: 300)")
     for name in COMMANDS:
         print(f"  {name} --help: {measured(name, '--help'):.0f}")
+    print(f"  explain HW-103: {measured('explain', 'HW-103'):.0f}")
     with tempfile.TemporaryDirectory() as directory, answering(Path(directory), *crowd()) as agent:
         for arguments in (("ps",), ("ps", "-o", "json"), ("status",), ("alerts",), ("incidents",), ("containers",)):
             print(f"  {' '.join(arguments)}: {measured(*arguments, '--socket', agent.path):.0f}")

@@ -4,8 +4,8 @@
 
 Terminals are tmux panes, whose cells become an SVG (docs/pictures/NAME.svg); the page of an incident is laid out by
 chromium (docs/pictures/incident-page.png). What is in a picture is what the program wrote, but for what is of this
-machine alone: its process 1 is shown as init, and its kernel by the version alone. A picture that names this machine
-is not written.
+machine alone: its process 1 is shown as init, its kernel by the version alone, and the directory of an engine that was
+started for this as the usual one. A picture that names this machine is not written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from scripts.demo_node import HONEST, RUNNER, demo_node
 from scripts.terminal_picture import render_svg
 from tests.support import image, running_agent, toolbox
-from tests.support.engine import find_or_start
+from tests.support.engine import DEFAULT_EXEC_ROOT, find_or_start
 from tests.support.running_agent import RunningAgent
 from tests.support.stage import Stage
 
@@ -143,6 +143,7 @@ def _of_any_machine(text: str, escape: Callable[[str], str] = str) -> str:
     """The text with process 1 and the kernel's release as any machine has them; a command line may have been cut."""
     kernel = platform.release()
     text = text.replace(escape(kernel), kernel.split("-")[0])
+    text = re.sub(rf"{re.escape(tempfile.gettempdir())}/hullwatch-live-\w+(?:/exec)?", str(DEFAULT_EXEC_ROOT), text)
     first = escape(_first_program())
     return text if first == INIT else re.sub(rf"{re.escape(first)}[^\n<\x1b]*", INIT, text)
 

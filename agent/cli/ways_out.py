@@ -88,15 +88,14 @@ def of_node(alerts: Iterable[Alert]) -> tuple[Exposure, ...]:
 
 def told(number: int, way: Way, output: Output) -> Iterator[Cell]:
     """A way in a few lines that need no wide terminal: what it takes, by what, how, and who would see it."""
+    width = _UNWRAPPED if output.no_trunc or output.width is None else output.width
+    head = paragraph(f"{way.ease.text}, gives {way.gain.text}: {way.declared} ({way.rule_id})", width=width - 4)
+    first, *more = head.split("\n")
     style = SEVERITY_STYLES.get(way.severity, "")
-    yield (
-        (f"{number:>2}  ", "bold"),
-        (way.ease.text, style),
-        (f", gives {way.gain.text}: {way.declared} ({way.rule_id})".replace("\n", "\\n"), ""),
-    )
-    width = _UNWRAPPED if output.no_trunc or output.width is None else output.width - INDENT
+    yield ((f"{number:>2}  ", "bold"), (way.ease.text, style), (first.removeprefix(way.ease.text), ""))
+    yield from (f"    {line}" for line in more)
     for word, text in (("how", "; ".join(way.steps)), ("seen by", ", ".join(way.seen_by) or "nothing")):
-        for line in paragraph(f"{word}: {text}", width=width).split("\n"):
+        for line in paragraph(f"{word}: {text}", width=width - INDENT).split("\n"):
             yield f"{' ' * INDENT}{line}"
 
 

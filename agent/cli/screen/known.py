@@ -15,6 +15,7 @@ from collectors.facts import Container
 from detectors.catalog import DETECTORS
 
 MAX_ALERTS = 1000
+MAX_REMEMBERED = 4096
 
 _PROCESS = ("pid", "entity_id", "name", "command_line")
 _INCIDENT = ("id", "severity", "why", "start", "end", "findings", "container_id")
@@ -52,17 +53,20 @@ def latest_words(alerts: Iterable[Document], is_open: Iterable[str]) -> dict[str
 
 
 def ways_by(config: Config) -> Ways:
-    """The ways out by what is enabled; found once for each container, and again when it is told anew."""
+    """The ways out by what is enabled; found anew for a container that is told anew, or of which not all was known."""
     enabled = {each.id for each in DETECTORS} - set(config.detectors.disabled)
-    found: dict[str, tuple[Container, bool, tuple[Way, ...]]] = {}
+    found: dict[str, tuple[Container, tuple[Way, ...]]] = {}
 
     def ways(container: Container, state: NodeState) -> tuple[Way, ...]:
-        has_first = state.first_process(container.id).__class__.__name__ != "Unknown"
-        before = found.get(container.id)
-        if before is not None and before[0] == container and before[1] == has_first:
-            return before[2]
-        ranked = rank(find_exposures(container, state, DETECTORS)[0], (), enabled)
-        found[container.id] = (container, has_first, ranked)
+        known = found.get(container.id)
+        if known is not None and known[0] == container:
+            return known[1]
+        exposures, unknown = find_exposures(container, state, DETECTORS)
+        ranked = rank(exposures, (), enabled)
+        if not unknown:
+            if len(found) >= MAX_REMEMBERED:
+                found.clear()
+            found[container.id] = (container, ranked)
         return ranked
 
     return ways

@@ -56,6 +56,7 @@ class Listener:
         return tuple(sorted(kept, key=lambda each: (text(each, "@timestamp"), text(each, "event.id"))))
 
     def _run(self, hear: Callable[[Connection], None]) -> None:
+        told = ""
         while not self._is_over.is_set():
             try:
                 with Connection(self._path) as connection:
@@ -64,7 +65,9 @@ class Listener:
             except NoAgent:
                 pass  # the pictures say so
             except ControlError as error:
-                self.ticker.add({"kind": "lost", "source": "this screen", "reason": str(error)})
+                if str(error) != told:
+                    told = str(error)
+                    self.ticker.add({"kind": "lost", "source": "this screen", "reason": told})
             self._is_over.wait(RETRY_SECONDS)
 
     def _hear_alerts(self, connection: Connection) -> None:

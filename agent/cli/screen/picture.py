@@ -20,10 +20,11 @@ from agent.cli.story import Story, make_story
 from agent.cli.tables import Span
 from agent.cli.told import Document, text
 from agent.cli.verdict import Verdict
+from agent.incidents import WIDENED as ESCAPES
 from agent.state import NodeState
 from agent.ways_out import Way
 from collectors.facts import Container, Ids, Process
-from detectors.base import Family, Severity
+from detectors.base import Severity
 
 Spans = tuple[Span, ...]
 Ways = Callable[[Container, NodeState], tuple[Way, ...]]
@@ -156,7 +157,7 @@ def _card(
     outside = {each.process.key: OUT if each.is_out else WIDENED for each in now.wide}
     lines = tuple(_process(state, each, outside.get(each.key, "")) for each in members)
     standing = _STANDINGS.get(now.word, "")
-    if standing in {"", "ended"} and any(_is_drift(each.rule) for each in findings):
+    if standing in {"", "ended"} and any(each.rule in ESCAPES for each in findings):
         standing = WAS_OUT
     return Card(
         container.id,
@@ -168,13 +169,6 @@ def _card(
         findings,
         tuple(f"{way.ease.text}: {way.declared}; {'; '.join(way.steps)}" for way in ways),
     )
-
-
-def _is_drift(rule: str) -> bool:
-    from detectors.catalog import by_id
-
-    detector = by_id(rule)
-    return detector is not None and detector.family is Family.DRIFT
 
 
 def _process(state: NodeState, process: Process, standing: str) -> ProcessLine:

@@ -57,20 +57,22 @@ def _loop(window: curses.window, feed: Feed, *, color: bool) -> None:
     window.leaveok(True)  # noqa: FBT003 (curses' own): nobody looks where the cursor is
     window.idlok(True)  # noqa: FBT003 (curses' own): lines that move are moved by the terminal, not written again
     view, shown, drawn, drawn_at, dead = View(), _shown(feed), None, 0.0, 0
+    is_asked = True  # a key was pressed since the last draw
     rest = _SLOW_SECONDS if curses.baudrate() <= _SLOW_BAUDS else _QUICK_SECONDS
     while not view.is_over and dead < _DEAD_READS:
         now = _shown(feed)
         if now != shown:
             view, shown = settle(view, shown, now), now
         state = (view, shown, window.getmaxyx())
-        if state != drawn and (drawn is None or drawn[0] is not view or time.monotonic() >= drawn_at + rest):
+        if state != drawn and (is_asked or time.monotonic() >= drawn_at + rest):
             height, width = window.getmaxyx()
             _draw(window, render(view, shown, width, height), styles)
-            drawn, drawn_at = state, time.monotonic()
+            drawn, drawn_at, is_asked = state, time.monotonic(), False
         started = time.monotonic()
         key = _read(window)
         is_dead = key is None and time.monotonic() - started < _POLL_MILLISECONDS / 4000
         dead = dead + 1 if is_dead else 0
+        is_asked = is_asked or key is not None
         if key == "redraw":
             window.clearok(True)  # noqa: FBT003 (curses' own)
             drawn = None

@@ -10,12 +10,14 @@ import pytest
 from agent.cli.filters import Filter
 from agent.cli.node import Snapshot
 from agent.cli.output import Refused
+from agent.cli.screen.listening import Listener
 from agent.cli.screen.of_capture import CaptureSource
 from agent.cli.screen.of_node import LookSource, NodeSource
 from agent.cli.screen.picture import Picture
 from agent.cli.screen.source import Feed
 from agent.cli.screen.ticker import LIMIT, EventLine, Ticker
 from agent.config_schema import Config
+from agent.control.client import Connection, ControlError
 from collectors.events import Event, Exec, Exit, Seen
 from tests.agent.cli.nodes import broken_out, clean, escaped, invoke, sleeping
 from tests.support import build, captures
@@ -145,6 +147,22 @@ def test_why_an_agent_that_is_there_does_not_answer_is_said(tmp_path: Path) -> N
     found = NodeSource(Config(), str(tmp_path / "control.sock"), Filter(), clean()).take()
     assert found.origin == "no agent: own look"
     assert found.unseen[0].endswith("is no socket")
+
+
+def test_a_stream_that_is_cut_off_is_said_once_and_opened_again(tmp_path: Path) -> None:
+    with answering(tmp_path) as agent:
+        listener = Listener(agent.path, {}, lambda: None)
+        tries: list[Connection] = []
+
+        def cut_off(connection: Connection) -> None:
+            tries.append(connection)
+            if len(tries) == 2:
+                listener.stop()
+            raise ControlError("the agent says: you are too slow")
+
+        listener._run(cut_off)
+    assert len(tries) == 2
+    assert [(each.kind[0], "you are too slow" in each.what) for each in listener.ticker.lines] == [("lost", True)]
 
 
 # a capture

@@ -277,3 +277,19 @@ def test_at_rest_next_to_nothing_is_written(term: str, tmp_path: Path) -> None:
             assert len(line.until(b"true")) < 400
         finally:
             line.close()
+
+
+def test_a_flood_of_events_is_drawn_twice_a_second(tmp_path: Path) -> None:
+    with answering(tmp_path, *sleeping(1)) as agent:
+        line = Line("vt100", "--socket", agent.path, "--interval", "3600")
+        try:
+            line.until(b" keys")
+            line.written(1.5)
+            started, written = time.monotonic(), b""
+            for number in range(300):
+                agent.feed(Exec(build.NOW_NS + number * SECOND, build.process(5000 + number, arguments=b"true\0")))
+                written += line.written(0.01)
+            draws = 2 * (time.monotonic() - started) + 1
+            assert 100 < len(written) < 500 * draws
+        finally:
+            line.close()
