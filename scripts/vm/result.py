@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MARK = "<!-- What follows is written by scripts/vm/run -->\n"
-WORDS = {0: "done", 1: "failed", 2: "interrupted", 124: "out of time"}
+CUT_OFF = -1
+WORDS = {CUT_OFF: "cut off", 0: "done", 1: "failed", 2: "interrupted", 124: "out of time"}
 
 
 @dataclass(slots=True)
@@ -32,11 +33,10 @@ class Step:
 
 
 def read_steps(directory: Path) -> list[Step]:
-    """The steps in the order in which they ended; none of a machine that did not get so far."""
-    if not (directory / "steps").exists():
-        return []
+    """The steps in the order in which they ended, and the one in which the machine was cut off."""
     steps, before = [], 0
-    for line in (directory / "steps").read_text().splitlines():
+    ended = directory / "steps"
+    for line in ended.read_text().splitlines() if ended.exists() else ():
         name, status, end = line.split()
         step = Step(name, int(status), int(end) - before)
         before = int(end)
@@ -44,6 +44,9 @@ def read_steps(directory: Path) -> list[Step]:
         if report.exists():
             read_report(report, step)
         steps.append(step)
+    for report in sorted({*directory.glob("*.jsonl")} - {directory / f"{step.name}.jsonl" for step in steps}):
+        steps.append(Step(report.stem, CUT_OFF, 0))
+        read_report(report, steps[-1])
     return steps
 
 

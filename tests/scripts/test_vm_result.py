@@ -41,6 +41,12 @@ def test_tells_each_step_with_what_was_not_run(tmp_path: Path) -> None:
     assert "- not here (1): `test_alerts_on[away]`\n" in said
 
 
+def test_tells_the_step_in_which_the_machine_was_cut_off(tmp_path: Path) -> None:
+    make_results(tmp_path)
+    (tmp_path / "steps").unlink()
+    assert "| escapes | cut off | 1 | 1 | 1 | 2 | 0 |\n" in run(str(tmp_path)).stdout
+
+
 def test_tells_a_machine_that_did_not_start(tmp_path: Path) -> None:
     said = run(str(tmp_path)).stdout
     assert "did not get so far as to say what it is" in said
