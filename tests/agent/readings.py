@@ -8,6 +8,7 @@ from typing import Any
 from agent.exposition import Histogram
 from agent.health import Code, Health, OutboxStatus, Reason, SinkStatus, Status
 from agent.measurements import ACT_TO_ALERT_BOUNDS, SWEEP_CPU_BOUNDS, Measured, Sweeps
+from agent.memory import MemoryStatus
 from agent.pipeline import DetectorCounts
 from agent.policy import ExceptionState
 from agent.snapshot import EbpfReading, EndpointReading, ProcessReading, Snapshot, SourceReading, TableReading
@@ -84,6 +85,7 @@ def snapshot(**overrides: Any) -> Snapshot:
         ),
         "sinks": (sink("siem"), sink("loki", is_failing=True, waiting=4, oldest_waiting_ns=NOW_NS - 2_500_000_000)),
         "process": ProcessReading(1.5, 36_000_000, 1_763_600_000.25, 16),
+        "memory": MemoryStatus(200_000_000, ("caches",), {"caches": 2, "histories": 1}, 9),
     }
     return Snapshot(**{**parts, **overrides})
 

@@ -47,7 +47,7 @@ WITHOUT_ACT: dict[str, str] = {
     "HW-351": "tests/live/test_agent_itself.py: the node is as it is",
     "HW-901": "a source of the agent fails by a fault of kernel or agent only: tests/scenarios replays it",
     "HW-902": "losing events wants a flood that would starve the machine's other programs: tests/scenarios replays it",
-    "HW-903": "tests/live/test_agent_itself.py",
+    "HW-903": "tests/live/test_agent_itself.py, tests/live/test_self_protection.py",
     "HW-904": "tests/live/test_agent_itself.py",
     "HW-905": "tests/live/test_agent_itself.py",
     "HW-906": "tests/live/test_operators_rules.py",
