@@ -79,8 +79,8 @@ def _take(agent: RunningAgent, stage: Stage, directory: Path) -> None:
         alert = agent.wait_for("HW-101", container=container.id, at_least=90, timeout_seconds=60)
         incident = str(alert["hullwatch"]["incident"]["id"])
         count = len(HONEST) + 1
-        _draw("top", "hullwatch top", top((), f"{count} containers, 1 out", "/etc/shadow"), WIDE)
-        _draw("top-story", "hullwatch top", top(("2", "Enter"), "WHAT HAPPENED", RUNNER), WIDE)
+        _draw("top", "hullwatch top", top((), f"{count} containers, 1 out, 1 incident ", "/etc/shadow"), WIDE)
+        _draw("top-story", "hullwatch top", top(("2", "f", *RUNNER, "Enter", "Enter"), "WHAT HAPPENED", RUNNER), WIDE)
         for name, command, height, last in (
             ("incidents", f"incidents {incident[:8]}", 40, "--html"),
             ("ways-out", f"ways-out {RUNNER}", 60, "CAP_SYS_PTRACE (HW-303)"),
@@ -106,7 +106,7 @@ def _pane(command: str, width: int, height: int, *, stays: bool) -> Iterator[Cal
     def show(keys: tuple[str, ...], *wanted: str) -> str:
         for key in keys:
             tmux("send-keys", key)
-            time.sleep(1)
+            time.sleep(0.3)
         deadline = time.monotonic() + 60
         while not all(each in tmux("capture-pane", "-p") for each in wanted):
             if time.monotonic() > deadline:
