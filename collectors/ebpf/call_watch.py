@@ -19,7 +19,12 @@ from collectors.errors import CollectorError, Gone
 # Since Linux 6.13 (include/trace/events/timestamp.h); without them nothing renamed or linked is seen
 CHANGES = {"on_change": "ctime_ns_xchg", "on_coarse_change": "inode_set_ctime_to_ts"}
 OPTIONAL = {**CHANGES, "on_io_uring": "io_uring_complete"}  # a kernel may be built without io_uring
-TRACEPOINTS = ("on_fork", "on_exec", "on_exit", "on_cgroup", "on_cgroup_move", "on_signal", "on_tcp_state", *OPTIONAL)
+TRACEPOINTS = (
+    *("on_fork", "on_exec", "on_exit"),
+    *("on_cgroup", "on_cgroup_renamed", "on_cgroup_move"),
+    *("on_signal", "on_tcp_state"),
+    *OPTIONAL,
+)
 _ANY_CALL, _ONE_CALL = "on_any_call", "on_call"
 
 

@@ -18,9 +18,13 @@ MAX_NAMES = 65_536
 
 
 class CgroupNames:
-    """(hierarchy, id) to path, and the hierarchies in the order in which ``/proc/PID/cgroup`` lists them."""
+    """(hierarchy, id) to path, and the hierarchies in the order in which ``/proc/PID/cgroup`` lists them.
+
+    ``renames`` counts the names that were others before: whose tasks are elsewhere now without having moved.
+    """
 
     def __init__(self, limit: int = MAX_NAMES) -> None:
+        self.renames = 0
         self._limit = limit
         self._paths: dict[CgroupKey, bytes] = {}
         self._layout: tuple[tuple[int, bytes], ...] = ()
@@ -31,13 +35,23 @@ class CgroupNames:
     def made(self, cgroup: CgroupKey, path: bytes) -> None:
         """The kernel says what a cgroup is called, from its hierarchy's root on; the id may have been another's."""
         with self._lock:
-            if self._paths.get(cgroup) == path:
+            before = self._paths.get(cgroup)
+            if before == path:
                 return
-            if self._paths.pop(cgroup, None) is not None:
-                self._shared.clear()
+            if before is not None:
+                self._rename(cgroup, before, path)
             elif len(self._paths) >= self._limit:
                 del self._paths[next(iter(self._paths))]
             self._paths[cgroup] = path
+
+    def _rename(self, cgroup: CgroupKey, before: bytes, path: bytes) -> None:
+        """What is below bears the new name as well, and keeps its age."""
+        self.renames += 1
+        self._shared.clear()
+        for each, its in self._paths.items():
+            if each.hierarchy == cgroup.hierarchy and its.startswith(before + b"/"):
+                self._paths[each] = path + its[len(before) :]
+        del self._paths[cgroup]
 
     def lay_out(self, memberships: tuple[CgroupMembership, ...] | Unknown) -> None:
         """Take from what any task shows which hierarchies there are."""

@@ -75,12 +75,16 @@ class EbpfSweep:
         self._full_every = full_every
         self._known: dict[int, _Known] = {}
         self._data = b""
+        self._renames = 0
+        self._is_renamed = False
 
     def run(self) -> SweepDone:
         """One pass over the node; emits what changed, then ``SweepDone``, which is also returned."""
         started_ns = self._cpu_ns()
         self.number += 1
         self._source.decisions.begin_sweep()
+        renames = self._source.names.renames
+        self._is_renamed, self._renames = renames != self._renames, renames
         self._data = self.read()
         rows = [Row._make(fields) for fields in _ROW.iter_unpack(self._data)]
         leaders = {row.tid: row for row in rows if row.tid == row.tgid}
@@ -134,7 +138,7 @@ class EbpfSweep:
         is_rare_turn = (row.tid + self.number) % (self._full_every * RARELY) == 0
         if tracked.container_id is not None:
             is_turn = (row.tid + self.number) % self._full_every == 0 and known.ran_when_read != row.ran
-            if is_rare_turn or is_turn or tracked.told is None:
+            if is_rare_turn or is_turn or self._is_renamed or tracked.told is None:
                 known.ran_when_read = row.ran
                 self._look(row, position, descriptors=True)
         elif is_rare_turn or tracked.told is None:

@@ -86,7 +86,10 @@ _EVENTS: dict[Effect, type[ProcessEvent]] = {
 
 
 class EbpfSource:
-    """The sensor; ``open``, then ``run`` in a thread of its own, then ``stop``. ``way`` says how calls are watched."""
+    """The sensor; ``open``, then ``run`` in a thread of its own, then ``stop``.
+
+    ``way`` says how calls are watched, ``naming`` how records become processes.
+    """
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class EbpfSource:
         self._request_sweep = request_sweep
         self._object_path = object_path
         self._files = FileNumbers()
-        self._naming = Naming(self.names.resolve, self._files.shown, host.ticks_per_second)
+        self.naming = Naming(self.names.resolve, self._files.shown, host.ticks_per_second)
         self._decisions: Decisions | None = None
         self._calls: dict[int, Call] = {}
         self._deeds = Deeds(observer, watching, self._files.shown, emit, self._acted)
@@ -184,11 +187,6 @@ class EbpfSource:
 
     # What the sweep asks --------------------------------------------------------------------------------------------
 
-    @property
-    def naming(self) -> Naming:
-        """How records become processes."""
-        return self._naming
-
     def read_tasks(self) -> bytes:
         """One row for each task of the node, threads too, as the kernel holds it now."""
         if self._object is None:
@@ -253,7 +251,7 @@ class EbpfSource:
         self.names.lay_out(process.confinement.cgroups)
         if process.key.pid == os.getpid():
             self.names.stand_at(record.cgroups, process.confinement.cgroups)
-        self._files.learn(as_process(record, 0, self._naming._replace(file=lambda file: file)), process)
+        self._files.learn(as_process(record, 0, self.naming._replace(file=lambda file: file)), process)
 
     # Records --------------------------------------------------------------------------------------------------------
 
@@ -273,7 +271,7 @@ class EbpfSource:
                     self._exited(record)
                 case TaskRecord() if record.header.kind in STREAMED:
                     at_ns = self._clock.at(record.header.boot_ns)
-                    self._emit(streamed(record, at_ns, self.decisions.memberships, self._naming))
+                    self._emit(streamed(record, at_ns, self.decisions.memberships, self.naming))
                 case TaskRecord():
                     self._acted(record, self._event(record))
                 case ActRecord():
@@ -284,7 +282,7 @@ class EbpfSource:
     def _exited(self, record: ExitRecord) -> None:
         header = record.header
         at_ns = self._clock.at(header.boot_ns)
-        self.ended(as_key(header.start_ns, header.tid, self._naming.ticks_per_second), at_ns)
+        self.ended(as_key(header.start_ns, header.tid, self.naming.ticks_per_second), at_ns)
         if header.flags & FLAG_LAST:
             self.end_session(header.session, at_ns)
 
@@ -305,7 +303,7 @@ class EbpfSource:
     def _acted(self, record: TaskRecord, kind: Callable[[int, Process], ProcessEvent]) -> Tracked | None:
         header = record.header
         at_ns = self._clock.at(header.boot_ns)
-        process = as_process(record, at_ns, self._naming)
+        process = as_process(record, at_ns, self.naming)
         if isinstance(process.confinement.cgroups, Unknown):
             process = self._with_cgroups(record, process)
         if header.kind == KIND_CHANGE and self._is_unmount(header):
@@ -388,8 +386,8 @@ class EbpfSource:
         if record.header.boot_ns > self._named_at_ns + _NAMING_PAUSE_NS:
             self._name_cgroups()
         named = self.names.resolve(record.cgroups)
-        cgroups = shown if isinstance(named, Unknown) else named
-        return replace(process, confinement=replace(process.confinement, cgroups=cgroups))
+        confinement = replace(process.confinement, cgroups=shown if isinstance(named, Unknown) else named)
+        return replace(process, confinement=confinement)
 
     def _name_cgroups(self) -> None:
         """Have the kernel name every cgroup that has tasks; new ones it names by itself."""

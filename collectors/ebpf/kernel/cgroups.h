@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Names of cgroups, so that a task's cgroups have names also when it is gone before we look: the path of every new one,
- * and, for those that were there before, the paths of all that have tasks. Never what /proc shows of a task: a runtime's
+ * Names of cgroups, so that a task's cgroups have names also when it is gone before we look: the path of every new one, of
+ * one that is renamed (version 1 allows it, also to a container), and, for those that were there before, the paths of all that have tasks. Never what /proc shows of a task: a runtime's
  * process moves from cgroup to cgroup, and what it shows now is no name of where it was.
  */
 #ifndef HULLWATCH_CGROUPS_H
@@ -9,8 +9,7 @@
 
 #include "telling.h"
 
-SEC("tp_btf/cgroup_mkdir")
-int BPF_PROG(on_cgroup, struct cgroup *cgroup, const char *path)
+static __always_inline int tell_cgroup(struct cgroup *cgroup, const char *path)
 {
 	struct room *room = get_room();
 	if (!room)
@@ -28,6 +27,18 @@ int BPF_PROG(on_cgroup, struct cgroup *cgroup, const char *path)
 	if (bpf_ringbuf_output(&ring, record, sizeof(*record), 0) < 0)
 		count(COUNTER_LOST);
 	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup, struct cgroup *cgroup, const char *path)
+{
+	return tell_cgroup(cgroup, path);
+}
+
+SEC("tp_btf/cgroup_rename")
+int BPF_PROG(on_cgroup_renamed, struct cgroup *cgroup, const char *path)
+{
+	return tell_cgroup(cgroup, path);
 }
 
 static __always_inline struct kernfs_node *parent_of(struct kernfs_node *node)

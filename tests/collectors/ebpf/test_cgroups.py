@@ -29,6 +29,20 @@ def test_an_id_that_comes_again_has_its_new_name() -> None:
     assert resolved[0].path == b"/docker/other"
 
 
+def test_what_is_below_a_renamed_one_bears_its_new_name() -> None:
+    names, inner, beside = named(), CgroupKey(8, 301), CgroupKey(8, 302)
+    names.made(inner, b"/docker/abc/inner")
+    names.made(beside, b"/docker/abcd")
+    names.made(PIDS, b"/plain")
+    assert names.renames == 1
+    for cgroup, path in ((PIDS, b"/plain"), (inner, b"/plain/inner"), (beside, b"/docker/abcd")):
+        resolved = names.resolve((UNIFIED, cgroup))
+        assert not isinstance(resolved, Unknown)
+        assert resolved[0].path == path
+    names.made(PIDS, b"/plain")
+    assert names.renames == 1
+
+
 def test_a_task_that_moved_names_nothing() -> None:
     """A runtime's process was in the root of a hierarchy when it was told, and shows its container's cgroup now."""
     root = CgroupKey(8, 1)

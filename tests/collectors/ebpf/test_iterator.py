@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import cast
 
 from collectors.births import Tracked
+from collectors.ebpf.cgroups import CgroupNames
 from collectors.ebpf.counters import Counters
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.membership import Memberships
-from collectors.ebpf.records import KIND_ROW, ROW_BYTES, TaskRecord
+from collectors.ebpf.records import KIND_ROW, ROW_BYTES, CgroupKey, TaskRecord
 from collectors.ebpf.sensor import EbpfSource
 from collectors.events import Event
 from collectors.facts import Process, ProcessKey
@@ -35,6 +36,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.rows: dict[int, bytes] = {}
+        self.names = CgroupNames()
         self.decisions = Decided()
         self.counters = Counters()
 
@@ -131,3 +133,18 @@ def test_reads_the_descriptors_of_a_process_whose_thread_ran_though_its_leader_s
     assert passes(sweep, looks) == 0
     source.put(THREAD, ran_ns=501)
     assert passes(sweep, looks) == 1
+
+
+def test_looks_at_everybody_of_a_container_once_when_a_cgroup_was_renamed() -> None:
+    source, looks = Rows(), Looks()
+    cgroup = CgroupKey(8, 300)
+    source.names.made(cgroup, b"/docker/abc")
+    source.put(LEADER, ran_ns=1)
+    sweep = sweep_of(source, looks)
+    passes(sweep, looks)
+    source.names.made(cgroup, b"/plain")
+    before = len(looks.looks)
+    sweep.run()
+    assert len(looks.looks) == before + 1
+    sweep.run()
+    assert len(looks.looks) == before + 1

@@ -25,6 +25,7 @@ PROGRAMS = (
     "on_call",
     "on_any_call",
     "on_cgroup",
+    "on_cgroup_renamed",
     "on_cgroup_move",
     "each_task",
     "each_cgroup",
