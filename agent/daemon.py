@@ -42,7 +42,7 @@ from agent.telemetry import Telemetry
 from agent.way_out import WayOut
 from collectors.events import Event, Lost, SweepDone
 from collectors.streamed import Streamed
-from detectors.base import Detector
+from detectors.base import Detector, Tier
 from detectors.catalog import DETECTORS
 
 DRAIN_SECONDS = 3.0
@@ -88,6 +88,7 @@ class Agent:
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)
         self._sources = Sources(self._config, collectors, self._inbox.put, config_path=self._config_path)
         choice = self._sources.choose()
+        self._inbox.gathers_bursts = choice.tier is not Tier.EBPF
         state = new_state(self._config, collectors.host, choice.tier)
         policy = self._new_policy(self._config)
         host = read_host_facts(Path(collectors.roots.host), os.environ)

@@ -4,7 +4,8 @@ Any thread puts, one takes. When it is full, an event is dropped and counted, an
 there is room: loss is an event like any other, so whoever consumes the queue learns of it in order.
 
 To be woken costs more than an event's own work: the scheduler, the interpreter's lock, and caches that others have used
-meanwhile. So an event on a quiet node is taken at once, and in a burst the consumer looks up every ``BURST_SECONDS``.
+meanwhile. So an event on a quiet node is taken at once, and in a burst the consumer looks up every ``BURST_SECONDS``:
+not where the kernel leaves out what is boring, and each event may be the one that matters (``gathers_bursts``).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Inbox:
         pause: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.gathers_bursts = True
         self.dropped = 0
         self.taken = 0
         self._limit = limit
@@ -93,7 +95,7 @@ class Inbox:
         self._is_burst = False
         started = self._monotonic()
         event = queued.get(timeout=timeout_seconds)
-        self._is_burst = self._monotonic() - started < BURST_SECONDS
+        self._is_burst = self.gathers_bursts and self._monotonic() - started < BURST_SECONDS
         return event
 
     def __len__(self) -> int:

@@ -16,7 +16,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -31,9 +30,8 @@ from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import host_victim
 from bench import ebpf_sweep, flood
 from bench.empty_programs import empty_programs
-from bench.running_agent import CONTAINERS
-from bench.running_agent import SCRIPT as IDLE
 from bench.storm_container import Storm, storm
+from bench.tiers import configuration
 
 ROUNDS = 5
 EXECS = 4000
@@ -64,12 +62,9 @@ class AgentInWay(OwnAgent):
 
 def main() -> None:
     """Print the rows that this machine can measure."""
-    with tempfile.TemporaryDirectory() as directory:
-        config = Path(directory) / "ebpf.yaml"
-        config.write_text("sensor: ebpf\n")
+    with configuration("ebpf") as config:
         _slowdowns(config)
         _latency(config)
-        _at_rest(config)
     ebpf_sweep.main()
     flood.main()
 
@@ -176,21 +171,6 @@ def _latency(config: Path) -> None:
         f"act to alert, setns: {len(milliseconds)} of {len(acts)} seen, "
         f"median {statistics.median(milliseconds):.2f} ms, p99 {milliseconds[int(len(milliseconds) * 0.99) - 1]:.2f} ms"
     )
-
-
-def _at_rest(config: Path) -> None:
-    """Memory with a few containers, and nothing happening."""
-    with contextlib.ExitStack() as stack:
-        for _ in range(CONTAINERS):
-            stack.enter_context(ThrowawayContainer(IDLE, ())).read_line()
-        agent = stack.enter_context(OwnAgent(config))
-        time.sleep(3)
-        process = psutil.Process(agent.pid)
-        memory = process.memory_full_info()
-        print(
-            f"at rest ({agent.sensor}), {CONTAINERS} containers: RSS {memory.rss / 2**20:.1f} MiB, unique "
-            f"{memory.uss / 2**20:.1f} MiB, CPU {_idle_share(process) * 100:.2f}% of a core"
-        )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.selftest.alerts import OwnAgent
 from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import host_victim
+from bench.tiers import EVENT_TIERS, configuration
 
 ACTS = 200
 PAUSE_SECONDS = 0.05
@@ -16,9 +17,14 @@ SCRIPT = Path(__file__).with_name("acts.py")
 
 
 def main() -> None:
-    """Print median, p99 and how many were seen."""
+    """Print median, p99 and how many were seen, in each tier."""
+    for tier in EVENT_TIERS:
+        _measure(tier)
+
+
+def _measure(tier: str) -> None:
     acts: dict[int, int] = {}
-    with OwnAgent(None) as agent:
+    with configuration(tier) as config, OwnAgent(config) as agent:
         with ThrowawayContainer(SCRIPT, (str(host_victim()), str(ACTS), str(PAUSE_SECONDS))) as container:
             reader = threading.Thread(target=_read_acts, args=(container, acts), daemon=True)
             reader.start()

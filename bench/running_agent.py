@@ -17,6 +17,7 @@ import psutil
 
 from agent.selftest.alerts import OwnAgent
 from agent.selftest.container import ThrowawayContainer
+from bench.tiers import EVENT_TIERS, configuration
 
 CONTAINERS = 10
 COMMANDS = 1000
@@ -26,11 +27,17 @@ SCRIPT = Path(__file__).with_name("idle.py")
 
 
 def main() -> None:
-    """Print one line for each measurement."""
+    """Print one line for each measurement, in each tier."""
+    for tier in EVENT_TIERS:
+        _measure(tier)
+
+
+def _measure(tier: str) -> None:
     with contextlib.ExitStack() as stack:
+        config = stack.enter_context(configuration(tier))
         for _ in range(CONTAINERS):
             stack.enter_context(ThrowawayContainer(SCRIPT, ())).read_line()
-        agent = stack.enter_context(OwnAgent(None))
+        agent = stack.enter_context(OwnAgent(config))
         process = psutil.Process(agent.pid)
         time.sleep(SETTLE_SECONDS)
         memory = process.memory_full_info()

@@ -85,6 +85,14 @@ def test_burst_is_let_go_on_before_the_next_look() -> None:
     assert (paused.inbox.take(10), paused.count) == (event(3), 2)
 
 
+def test_burst_of_notable_events_is_taken_at_once() -> None:
+    paused = Paused(event(2), wait_seconds=BURST_SECONDS / 2)
+    paused.inbox.gathers_bursts = False
+    assert paused.take_after_waiting(event(1)) == event(1)
+    assert paused.take_after_waiting(event(2)) == event(2)
+    assert paused.count == 0
+
+
 def test_what_is_queued_in_a_burst_is_taken_without_a_pause() -> None:
     paused = Paused(wait_seconds=BURST_SECONDS / 2)
     assert paused.take_after_waiting(event(1)) == event(1)
