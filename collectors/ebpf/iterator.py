@@ -10,7 +10,7 @@ Whoever calls ``run`` owns it (``agent.sources`` gives it a thread). Bounded by 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,35 +20,37 @@ from collectors.ebpf.records import ROW_BYTES, TaskRecord, decode
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError, Malformed
 from collectors.events import Event, SweepDone
+from collectors.flyweight import flyweight
 from collectors.observer import Observer
 
+VECTORS = 4096  # most tasks of a container have the same
 RARELY = 100  # times full_every: of a task that did not run only its LSM label can have changed, by others
 
 # What of a row is looked at in every pass: start, tid, tgid, session, vector, ran (``kernel/records.h``). Unpacked in
 # one go, because a node has thousands; the rest of a row stays bytes until it is needed.
-_ROW = struct.Struct("<16x8s8xII4xI8x144s16x8s344x")
+_ROW = struct.Struct("<16xQ8xII4xI8x144s16xQ344x")
 assert _ROW.size == ROW_BYTES
 
 
 class Row(NamedTuple):
     """One task in one pass, as far as it is compared."""
 
-    start: bytes
+    start: int
     tid: int
     tgid: int
     session: int
     vector: bytes
-    ran: bytes
+    ran: int
 
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """What the last pass saw of a task."""
+    """What the last pass saw of a task; ``None`` where it was not asked yet how long it had run."""
 
-    start: bytes
+    start: int
     vector: bytes
-    ran_when_read: bytes
-    ran_when_noted: bytes = b""
+    ran_when_read: int | None = None
+    ran_when_noted: int | None = None
 
 
 class EbpfSweep:
@@ -75,6 +77,7 @@ class EbpfSweep:
         self._full_every = full_every
         self._known: dict[int, _Known] = {}
         self._data = b""
+        self._shared = flyweight(VECTORS)
         self._renames = 0
         self._is_renamed = False
 
@@ -85,36 +88,43 @@ class EbpfSweep:
         self._source.decisions.begin_sweep()
         renames = self._source.names.renames
         self._is_renamed, self._renames = renames != self._renames, renames
-        self._data = self.read()
-        rows = [Row._make(fields) for fields in _ROW.iter_unpack(self._data)]
-        leaders = {row.tid: row for row in rows if row.tid == row.tgid}
-        for position, row in enumerate(rows):
-            self._visit(row, leaders, position)
-        self._drop(rows)
+        processes, present, sessions = 0, set[int](), set[int]()
+        for data in self._whole_rows():
+            self._data = data
+            for position, fields in enumerate(_ROW.iter_unpack(data)):
+                row = Row._make(fields)
+                present.add(row.tid)
+                sessions.add(row.session)
+                processes += row.tid == row.tgid
+                self._visit(row, position)
+        self._drop(present, sessions - {0})
         self._source.tell_losses()
         self._source.attach_lost()
         self._data = b""
-        done = SweepDone(self._clock_ns(), self.number, len(leaders), self._cpu_ns() - started_ns)
+        done = SweepDone(self._clock_ns(), self.number, processes, self._cpu_ns() - started_ns)
         self._emit(done)
         return done
 
-    def read(self) -> bytes:
-        """Every task of the node, as the kernel holds it now, a row each."""
-        data = self._source.read_tasks()
-        if len(data) % ROW_BYTES:
-            raise Malformed("ebpf", f"{len(data)} bytes are no whole number of rows")
-        return data
+    def _whole_rows(self) -> Iterator[bytes]:
+        """Every task of the node, a row each, some rows at a time; all are read before the first is looked at."""
+        rest = b""
+        for part in tuple(self._source.read_tasks()):
+            data = rest + part
+            whole = len(data) - len(data) % ROW_BYTES
+            rest = data[whole:]
+            yield data[:whole]
+        if rest:
+            raise Malformed("ebpf", f"{len(rest)} bytes at the end are no whole row")
 
-    def _visit(self, row: Row, leaders: dict[int, Row], position: int) -> None:
+    def _visit(self, row: Row, position: int) -> None:
         known = self._known.get(row.tid)
         if known is None or known.start != row.start:
-            self._known[row.tid] = _Known(row.start, row.vector, b"")  # its descriptors are yet to be read
-            leader = leaders.get(row.tgid)
-            is_stray = leader is not None and row.vector != leader.vector
-            if row.tid == row.tgid or is_stray:
+            self._known[row.tid] = _Known(row.start, self._shared(row.vector))  # its descriptors are yet to be read
+            leader = self._known.get(row.tgid)  # the kernel names it first, as long as pids have not come round
+            if row.tid == row.tgid or leader is None or leader.vector != row.vector:
                 self._look(row, position)
         elif known.vector != row.vector:
-            known.vector = row.vector
+            known.vector = self._shared(row.vector)
             self._look(row, position, descriptors=True)
         elif row.tid != row.tgid and row.session:
             self._note_run(row, known)
@@ -126,7 +136,7 @@ class EbpfSweep:
         """A thread ran: what it opened or was passed is among its process' descriptors, though the leader slept."""
         leader = self._known.get(row.tgid)
         if leader is not None and known.ran_when_noted != row.ran:
-            known.ran_when_noted, leader.ran_when_read = row.ran, b""
+            known.ran_when_noted, leader.ran_when_read = row.ran, None
 
     def _look_again(self, row: Row, known: _Known, position: int) -> None:
         """A task that seems to be as it was: what no row shows is read now and then, and all of it after a loss."""
@@ -163,13 +173,12 @@ class EbpfSweep:
         if not is_marked:
             self._source.judge(record, tracked)
 
-    def _drop(self, rows: list[Row]) -> None:
+    def _drop(self, present: set[int], sessions: set[int]) -> None:
         """Forget what is no longer there, and the roots of sessions of which nothing is left."""
         now_ns = self._clock_ns()
-        present = {row.tid for row in rows}
         for tid in self._known.keys() - present:
             del self._known[tid]
-        for session in self._source.decisions.memberships.unseen({row.session for row in rows if row.session}):
+        for session in self._source.decisions.memberships.unseen(sessions):
             self._source.end_session(session, now_ns, is_certain=True)
         for tid in self._observer.tracked_pids():
             if tid in present or (self._proc / str(tid)).exists():

@@ -14,7 +14,7 @@ import ctypes
 import errno
 import os
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -232,14 +232,16 @@ class BpfObject:
 
     def read_iterator(self, name: str) -> bytes:
         """One pass of an iterator: all that its program wrote."""
+        return b"".join(self.iterate(name))
+
+    def iterate(self, name: str) -> Iterator[bytes]:
+        """The same in parts, as the kernel goes on: it never holds more than one of them."""
         descriptor = self._open_iterator(name)
         try:
-            parts = []
             while part := os.read(descriptor, _READ_BYTES):
-                parts.append(part)
+                yield part
         finally:
             os.close(descriptor)
-        return b"".join(parts)
 
     def _open_iterator(self, name: str) -> int:
         link = self._iterators.get(name)

@@ -18,7 +18,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,11 +187,11 @@ class EbpfSource:
 
     # What the sweep asks --------------------------------------------------------------------------------------------
 
-    def read_tasks(self) -> bytes:
-        """One row for each task of the node, threads too, as the kernel holds it now."""
+    def read_tasks(self) -> Iterator[bytes]:
+        """One row for each task of the node, threads too, as the kernel holds it now, in parts."""
         if self._object is None:
             raise Unsupported(SOURCE, "the sensor is closed")
-        return self._object.read_iterator("each_task")
+        return self._object.iterate("each_task")
 
     def watch_objects(self) -> None:
         """Have the kernel know the watched objects as they are now; for the sweep's thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from collectors.births import Tracked
@@ -19,6 +19,7 @@ from tests.support.ebpf_records import task_bytes
 
 LEADER, THREAD = 70, 71
 FULL_EVERY = 4
+PART_BYTES = ROW_BYTES * 3 // 2  # what the kernel hands out at a time need not end with a row
 
 
 class Decided:
@@ -44,8 +45,9 @@ class Rows:
         row = task_bytes(KIND_ROW, ran_ns=ran_ns, tid=tid, tgid=tgid, session=1, start_ns=5)
         self.rows[tid] = row[:ROW_BYTES]
 
-    def read_tasks(self) -> bytes:
-        return b"".join(self.rows.values())
+    def read_tasks(self) -> Iterator[bytes]:
+        data = b"".join(self.rows.values())
+        return (data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES))
 
     def tell_losses(self) -> None:
         """Nothing is lost."""

@@ -91,7 +91,7 @@ def test_one_sweep_after_a_loss_everything_is_known_as_it_is(changer: tuple[int,
     )
     source.open()
     try:
-        rows = map(decode, split_rows(source.read_tasks()))
+        rows = map(decode, split_rows(b"".join(source.read_tasks())))
         row = next(each for each in rows if isinstance(each, TaskRecord) and each.header.tid == pid)
         key = as_key(row.header.start_ns, pid, made.host.ticks_per_second)
         made.observer.inherited(build.key(os.getpid()), key, build.container_id(), time.time_ns())

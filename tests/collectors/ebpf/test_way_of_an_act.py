@@ -64,7 +64,7 @@ class Way:
         """What the detectors find when a container's child acts, by rule; ``others`` are processes of the host."""
         pid, writer = child(act)
         ticks = self._collectors.host.ticks_per_second
-        rows = map(decode, split_rows(self.source.read_tasks()))
+        rows = map(decode, split_rows(b"".join(self.source.read_tasks())))
         row = next(each for each in rows if isinstance(each, TaskRecord) and each.header.tid == pid)
         key = as_key(row.header.start_ns, pid, ticks)
         self._collectors.observer.inherited(build.key(os.getpid()), key, build.container_id(), time.time_ns())
