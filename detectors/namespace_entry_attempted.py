@@ -99,7 +99,7 @@ def _opened(event: FileTouched, view: NodeView) -> Found:
         f"opened the {kind} namespace of {'the host' if hosts else 'another container'}",
         member.container.id,
         event.process.key,
-        evidence=(("namespaces", (f"{kind}:[{number}]",)), ("path", event.path)),
+        evidence=(("namespaces", (f"{kind}:[{number}]",)),),
         severity=Severity.MEDIUM if is_light else Severity.HIGH,
         inherited=True,
     )
