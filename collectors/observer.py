@@ -35,6 +35,8 @@ from collectors.facts import CgroupMembership, DeclaredMount, Process, ProcessKe
 from collectors.looking import Looking
 from collectors.mountwatch import MountWatch
 
+MAX_PARENTS = 16  # of a process that nobody was told of
+
 
 class Observer(Looking):
     """See the module's docstring: what each sensor tells, and what the sweep asks."""
@@ -161,6 +163,15 @@ class Observer(Looking):
             self._emit(Exit(at_ns, key))
             if tracked is not None and tracked.key == key and tracked.mnt_namespace is not None:
                 self._mounts.left(tracked.mnt_namespace, at_ns)
+
+    def meet(self, pid: int) -> None:
+        """Look at a process that nobody was told of, and before it at its parents: a child met first has none."""
+        unknown: list[int] = []
+        while pid > 0 and len(unknown) < MAX_PARENTS and pid not in self._tracked:
+            unknown.append(pid)
+            pid = self.parent_of(pid)
+        for each in reversed(unknown):
+            self.observe(each)
 
     def parent_of(self, pid: int) -> int:
         """The parent's pid of a process that lives, else 0."""

@@ -75,7 +75,6 @@ BTF = Path("/sys/kernel/btf/vmlinux")
 
 _OF_ANYBODY = frozenset({KIND_EXEC, KIND_ACT})
 _MAPS = ("ring", "calls", "foreign_calls", "counters")
-_MAX_PARENTS = 16
 _NAMING_PAUSE_NS = 100_000_000
 _EVENTS: dict[Effect, type[ProcessEvent]] = {
     Effect.NAMESPACES: NamespaceChange,
@@ -357,7 +356,7 @@ class EbpfSource:
         if known is not None and known.key == key:
             return
         header = record.header
-        self._meet(header.tgid if header.tid != header.tgid else header.parent_tgid)
+        self._observer.meet(header.tgid if header.tid != header.tgid else header.parent_tgid)
         if not header.session:
             return
         session = self.decisions.memberships.session(header.session)
@@ -369,15 +368,6 @@ class EbpfSource:
         if parent is None or parent.container_id != session.container_id:
             self.counters.introduced += 1
             self._observer.inherited(session.root, key, session.container_id, at_ns)
-
-    def _meet(self, pid: int) -> None:
-        """Look at a process that nobody was told of, and before it at its own parents."""
-        unknown: list[int] = []
-        while pid > 0 and len(unknown) < _MAX_PARENTS and self._observer.tracked(pid) is None:
-            unknown.append(pid)
-            pid = self._observer.parent_of(pid)
-        for each in reversed(unknown):
-            self._observer.observe(each)
 
     def _with_cgroups(self, record: TaskRecord, process: Process) -> Process:
         """Cgroups that nobody named yet: the kernel is asked for the names of all, not too often; else as shown now."""

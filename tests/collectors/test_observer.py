@@ -334,6 +334,18 @@ def test_container_of_a_child_is_its_parents_whatever_its_cgroup_says(node: Node
     assert tracked.container_id == CONTAINER
 
 
+def test_parents_are_met_first_also_where_pids_have_come_round(node: Node) -> None:
+    node.put_member(300)
+    node.put(200, stat=stat_line(200, parent_pid=300), cgroup=HOST_CGROUP)
+    node.put(100, stat=stat_line(100, parent_pid=200), cgroup=HOST_CGROUP)
+    node.sweep.run()
+    assert [pid for pid in node.told_pids(Seen) if pid >= 100] == [300, 200, 100]
+    for pid in (200, 100):
+        tracked = node.observer.tracked(pid)
+        assert tracked is not None
+        assert tracked.container_id == CONTAINER
+
+
 def test_mount_table_seen_through_a_chroot_is_not_taken(node: Node) -> None:
     node.put_member(100)
     node.sweep.run()
