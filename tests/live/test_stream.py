@@ -23,7 +23,6 @@ from tests.support.stage import Stage
 pytestmark = pytest.mark.live
 
 COMMAND_SECONDS = 30
-METRICS = "metrics:\n  address: 127.0.0.1:0\n"
 PROGRAMS = 20
 RUN = '/bin/sleep 1; i=0; while [ $i -lt 20 ]; do i=$((i + 1)); /bin/true "$1-$i"; done'
 ESCAPE = next(each for each in ACTS if each.name == "enter_host_pid_mount_net")
@@ -89,7 +88,7 @@ def run_programs(stage: Stage, container: Container, word: str) -> set[str]:
 def agent(agents: Agents, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
     """An agent of the ebpf tier whose metrics are at a port of their own."""
     agents.stop()
-    running = start(stage.engine, "ebpf", tmp_path_factory.mktemp("stream"), more=METRICS)
+    running = start(stage.engine, "ebpf", tmp_path_factory.mktemp("stream"))
     yield running
     assert running.stop() == []
 
@@ -166,7 +165,7 @@ def _escaped(agent: RunningAgent, stage: Stage, mark: int) -> str:
 
 
 def test_a_tier_that_sees_less_says_so_and_shows_what_it_sees(stage: Stage, tmp_path: Path) -> None:
-    agent = start(stage.engine, "netlink", tmp_path, more=METRICS)
+    agent = start(stage.engine, "netlink", tmp_path)
     try:
         _shows_what_it_sees(agent, stage)
     finally:

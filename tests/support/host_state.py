@@ -5,7 +5,10 @@ changes in passing: other programs of the machine mount, start and stop what the
 """
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+
+from tests.support.hierarchies import named_hierarchies
 
 KERNEL_VALUES = ("kernel/core_pattern", "kernel/modprobe", "net/ipv4/ip_forward", "vm/swappiness")
 OUR_DIRECTORIES = "hullwatch-live-"
@@ -20,6 +23,7 @@ class HostState:
     release_agents: tuple[tuple[str, str], ...]
     mount_points: tuple[str, ...]
     cgroups: tuple[str, ...]
+    hierarchies: tuple[str, ...]
     network_namespaces: tuple[str, ...]
     links: tuple[str, ...]
     loop_files: tuple[str, ...]
@@ -36,6 +40,7 @@ def read_host_state() -> HostState:
         release_agents=tuple((str(path), path.read_text().strip()) for path in sorted(groups.glob("*/release_agent"))),
         mount_points=tuple(sorted(point for point in points if f"{OUR_DIRECTORIES}volume-" in point)),
         cgroups=_names(groups, f"*/{OUR_NAMES}"),
+        hierarchies=tuple(sorted(each for each in named_hierarchies() if fnmatch(each, OUR_NAMES))),
         network_namespaces=_names(Path("/run/netns"), OUR_NAMES),
         links=_names(Path("/sys/class/net"), OUR_NAMES),
         loop_files=tuple(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.engine import Container
+from tests.support.hierarchies import end_hierarchy
 from tests.support.processes import (
     arguments,
     cgroups,
@@ -72,14 +73,14 @@ def release_agent_script(stage: Stage) -> Iterator[Outcome]:
 def release_agent_of_named_hierarchy(stage: Stage) -> Iterator[Outcome]:
     """The same where version 2 has all controllers: a hierarchy of version 1 needs none, only a name (cgroups(7))."""
     name = unique_name()
-    with stage.capable() as container:
-        try:
+    try:
+        with stage.capable() as container:
             stage.shell(container, BINARY_PAYLOAD + RELEASE, f"none,name={name}", name)
             outcome = _ran(container)
-        finally:
-            # It lives as long as it has cgroups.
-            stage.shell(container, 'rmdir "/tmp/hierarchy/$1" && umount /tmp/hierarchy', name)
-        yield outcome
+            stage.shell(container, 'rmdir "/tmp/hierarchy/$1"', name)
+            yield outcome
+    finally:
+        end_hierarchy(name)
 
 
 @contextmanager
