@@ -89,7 +89,7 @@ class ContainerMounts:
         self._namespace_of: dict[str, int] = {}  # by container id: the first one that is not the host's
         self._tasks_in: dict[int, int] = {}
         self._judged_executables: dict[tuple[str, int], _Judged] = {}
-        self._built_ns: dict[int, int] = {}  # when the root of that namespace was in place; forgotten with its tasks
+        self._built_ns: dict[int, int] = {}  # when its root was in place; outlives its tasks: a table may come late
         self._connections: dict[tuple[int | Unknown, int], Connection | None] = {}
         self._versions = itertools.count(1)
 
@@ -150,7 +150,6 @@ class ContainerMounts:
         self._tasks_in[namespace] -= 1
         if self._tasks_in[namespace] == 0:
             del self._tasks_in[namespace]
-            self._built_ns.pop(namespace, None)
             self._tables.pop(namespace, None)
             self._emit(MountNamespaceGone(at_ns, namespace))
 
@@ -167,8 +166,9 @@ class ContainerMounts:
         namespace = self.own_namespace(process)
         if namespace is None or self._tasks_in.get(namespace, 0) > 1:
             return
-        if namespace in self._tasks_in:
-            self._built_ns[namespace] = at_ns
+        if len(self._built_ns) >= MAX_TABLES:
+            self._built_ns.pop(next(iter(self._built_ns)))
+        self._built_ns[namespace] = at_ns
         self._table(process, namespace, container_id, at_ns, wanted=None, is_building=True)
         known = self._tables.get(namespace)
         if known is not None and known.read_ns < at_ns:
