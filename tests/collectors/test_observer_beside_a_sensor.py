@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.events import Event, MountNamespaceGone, MountTable, NamespaceChange, Seen
+from collectors.events import Event, Exec, MountNamespaceGone, MountTable, NamespaceChange, Seen
 from collectors.facts import Mount, Place, Process
 from tests.collectors.test_observer import CONTAINER, SHIM, Node
 from tests.support import build
@@ -137,6 +137,18 @@ def test_a_table_from_before_that_comes_late_is_not_taken(node: Node) -> None:
     node.observer.built(process, node.clock())
     node.told()
     node.observer.mounted(MountTable(earlier, NAMESPACE, CONTAINER, process.key, build.mount_table()))
+    assert node.told() == []
+
+
+def test_nor_is_it_when_nobody_of_the_container_was_told_of_before(node: Node) -> None:
+    known = member(node)
+    namespaces = replace(known.confinement.namespaces, mnt=99)
+    process = replace(known, key=build.key(300), confinement=replace(known.confinement, namespaces=namespaces))
+    earlier = node.clock()
+    node.observer.built(process, node.clock())
+    node.observer.witnessed(Exec, process, node.clock())
+    node.told()
+    node.observer.mounted(MountTable(earlier, 99, CONTAINER, process.key, build.mount_table()))
     assert node.told() == []
 
 
