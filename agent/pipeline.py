@@ -142,7 +142,7 @@ class Pipeline:
             compared = member if isinstance(member, Member) and not is_settled else None
             is_held = bool(interested.holding) and self._is_answered(interested.holding, event.process)
             asked = interested.rest(is_settled=is_settled, is_held=is_held)
-        is_settled = compared is not None
+        are_comparing_silent = True
         timer_ns = self._timer_ns
         started_ns = timer_ns()
         for detector in asked:
@@ -158,13 +158,13 @@ class Pipeline:
             started_ns = ended_ns
             if found == ():
                 continue
-            is_settled = is_settled and not detector.compares
+            are_comparing_silent = are_comparing_silent and not detector.compares
             if not isinstance(found, str):
                 yield from self._take(detector, found, event)
             elif tally.count(counts.failures, found) == 1 and detector.family is not Family.AGENT:
                 yield from self._judge(AgentTrouble(event.at_ns, TroubleKind.DETECTOR_FAILED, detector.id, found))
             started_ns = timer_ns()
-        if is_settled and compared is not None:
+        if are_comparing_silent and compared is not None:
             self._settled.note(compared)
 
     def _is_answered(self, holding: Iterable[Detector], process: Process) -> bool:

@@ -166,7 +166,7 @@ class ContainerMounts:
         namespace = self.own_namespace(process)
         if namespace is None or self._tasks_in.get(namespace, 0) > 1:
             return
-        if len(self._built_ns) >= MAX_TABLES:
+        if namespace not in self._built_ns and len(self._built_ns) >= MAX_TABLES:
             self._built_ns.pop(next(iter(self._built_ns)))
         self._built_ns[namespace] = at_ns
         self._table(process, namespace, container_id, at_ns, wanted=None, is_building=True)

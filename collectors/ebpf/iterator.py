@@ -159,9 +159,10 @@ class EbpfSweep:
         try:
             record = decode(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES])
             tid = None if row.tid == row.tgid else row.tid
-            if isinstance(record, TaskRecord) and self._observer.tracked(record.header.parent_tgid) is None:
+            parent = record.header.parent_tgid if isinstance(record, TaskRecord) else 0
+            if parent and self._observer.tracked(parent) is None:
                 self._source.drain()
-                self._observer.meet(record.header.parent_tgid)  # its row comes later where pids have come round
+                self._observer.meet(parent)  # its row comes later where pids have come round
             tracked = self._observer.observe_after(self._source.drain, row.tgid, tid=tid, descriptors=descriptors)
             if tracked is None or not isinstance(record, TaskRecord):
                 return

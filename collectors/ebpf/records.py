@@ -106,13 +106,10 @@ class CgroupKey(NamedTuple):
 
 
 class TaskRecord(NamedTuple):
-    (
-        """A task at one moment. ``program`` is ``None`` for who has none; a row has neither ``arguments`` nor ``path``.
+    """A task at one moment. ``program`` is ``None`` for who has none; a row has neither ``arguments`` nor ``path``.
 
     ``terminal`` is the kernel's number of its controlling terminal, 0 for none.
     """
-        ""
-    )
 
     header: Header
     vector: Vector

@@ -86,7 +86,7 @@ def run_programs(stage: Stage, container: Container, word: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def agent(agents: Agents, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
-    """An agent of the ebpf tier whose metrics are at a port of their own."""
+    """An agent of the ebpf tier that is alone, so that what it counts is of its own stream."""
     agents.stop()
     running = start(stage.engine, "ebpf", tmp_path_factory.mktemp("stream"))
     yield running

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -159,12 +160,11 @@ def _opened(path: Path) -> tuple[BinaryIO, CaptureReader]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise Refused(f"{path}: it is no regular file")
-        stream = path.open("rb")
-        try:
-            return stream, CaptureReader(stream)
-        except BaseException:
-            stream.close()
-            raise
+        with ExitStack() as unless_readable:
+            stream = unless_readable.enter_context(path.open("rb"))
+            reader = CaptureReader(stream)
+            unless_readable.pop_all()
+            return stream, reader
     except OSError as error:
         raise Refused(f"{path}: {error.strerror or error}") from error
     except CaptureError as error:
