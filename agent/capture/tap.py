@@ -7,6 +7,7 @@ from. What the queue has no room for is counted, and stands in the capture as ``
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections.abc import Callable
 
@@ -40,14 +41,14 @@ class Tap:
         self._wanted = wanted
         self._max_queued = max_queued
         self._unreported = 0
+        self._is_awaited = True  # ``take`` found nothing since the last ring
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def note(self, event: Event, sequence: int) -> None:
         """The core has applied the event; ``sequence`` was the number of the next alert before. Never blocks."""
         if not self._wanted(event):
             return
-        waiting = self._queue.qsize()
-        if waiting >= self._max_queued:
+        if self._queue.qsize() >= self._max_queued:
             self.lost += 1
             self._unreported += 1
             return
@@ -58,15 +59,18 @@ class Tap:
             self.sequence = sequence
             self._queue.put(AlertsNumbered(event.at_ns, sequence))
         self._queue.put(event)
-        if not waiting:
+        if self._is_awaited:
+            self._is_awaited = False
             self._ring()
 
     def take(self) -> Event | None:
-        """The next event, ``None`` while there is none."""
-        try:
+        """The next event; ``None`` while there is none, and then ``ring`` says when one came."""
+        with contextlib.suppress(queue.Empty):
             return self._queue.get_nowait()
-        except queue.Empty:
-            return None
+        self._is_awaited = True
+        with contextlib.suppress(queue.Empty):
+            return self._queue.get_nowait()  # what came before the flag was up rang no bell
+        return None
 
 
 class Taps:

@@ -187,12 +187,13 @@ def _followed(current: _Open, writer: CaptureWriter, stream: io.BytesIO) -> Iter
         if time.monotonic() >= flush_at:
             flush_at = time.monotonic() + FLUSH_SECONDS
             writer.flush()
-        yield from _taken(stream)
+        written = tuple(_taken(stream))
+        yield from written
         if taken == SLICE:
             yield GO_ON
         elif is_ending:
             return
-        else:
+        elif not written:  # else the bell for what came since may have been heard already
             yield NOTHING_YET
 
 

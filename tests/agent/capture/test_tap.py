@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import queue
+
 from agent.assembly import new_state
 from agent.capture.tap import Tap, Taps, of_container
 from agent.config_schema import Config
@@ -31,6 +33,23 @@ def test_copies_every_event_while_it_is_there() -> None:
     taps.add(tap)
     taps.note(EVENTS[0], 1)
     assert (taken(tap), rung) == ([EVENTS[0]], [1, 1])
+
+
+def test_rings_for_what_comes_while_the_queue_is_emptied() -> None:
+    """An event that is taken while the next one is put must not leave that one without a bell."""
+    rung: list[int] = []
+    tap = Tap(ring=lambda: rung.append(1))
+    taken_between: list[Event] = []
+
+    class Emptied(queue.SimpleQueue[Event]):
+        def put(self, item: Event, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT002
+            taken_between.extend(taken(tap))
+            super().put(item, block, timeout)
+
+    tap._queue = Emptied()
+    for event in EVENTS[:3]:
+        tap.note(event, 0)
+    assert (taken_between, taken(tap), len(rung)) == (EVENTS[:2], [EVENTS[2]], 3)
 
 
 def test_what_it_has_no_room_for_is_lost_where_it_happened() -> None:

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from agent.alert_query import Query
-from agent.capture.file import CaptureReader, Ending
+from agent.capture.file import CaptureReader, CaptureWriter, Ending
 from agent.capture.replay import pace, replay
-from agent.capture.tap import MAX_QUEUED
+from agent.capture.tap import MAX_QUEUED, Tap
 from agent.config_schema import Config, OutputConfig
+from agent.control import recorder
+from agent.control.answers import NOTHING_YET
 from agent.control.client import Connection, ControlError
 from agent.control.protocol import Request, encode
 from agent.control.recorder import MAX_CAPTURES
@@ -25,7 +27,7 @@ from agent.stored_alert import stored
 from collectors.events import AlertsNumbered, Event, Exec, Lost, ProcessEvent, Seen, SweepDone
 from tests.agent.cli.nodes import escaped, sleeping
 from tests.agent.control.test_server import raw, wait_until
-from tests.support import build
+from tests.support import build, captures
 from tests.support.answering import Answering, answering
 
 LATER = build.NOW_NS + 10**9
@@ -153,6 +155,19 @@ def test_what_a_slow_client_leaves_is_lost_and_told_where_it_was(agent: Answerin
     assert sum(each.count for each in lost) == tap.lost
     assert reader.ending is not None
     assert reader.ending.lost == tap.lost
+
+
+def test_waits_only_after_a_look_that_found_nothing(agent: Answering) -> None:
+    """A bell that rings while the client takes what was written before is heard by nobody."""
+    tap, stream = Tap(ring=lambda: None), io.BytesIO()
+    writer = CaptureWriter(stream, captures.header())
+    answer = recorder._followed(recorder._Open(tap), writer, stream)
+    assert isinstance(next(answer), bytes)
+    tap.note(Exec(LATER, build.process(7000)), 0)
+    for value in answer:
+        if value is NOTHING_YET:
+            break
+    assert tap.take() is None
 
 
 def test_one_that_reads_nothing_is_cut_off_and_the_core_never_waits(agent: Answering) -> None:
