@@ -46,6 +46,7 @@ class _Table:
     """The last table of a namespace; ``mnt_ids`` for a quick look-up, ``version`` never comes again.
 
     ``resident`` showed the table first, as far as it lives: it stays when whoever changed the table has ended.
+    ``is_settled``: a program on a mount of its own was met in the namespace, so that the runtime had done its work.
     """
 
     mounts: tuple[Mount, ...]
@@ -56,6 +57,7 @@ class _Table:
     read_ns: int
     is_building: bool
     resident: ProcessKey | None
+    is_settled: bool
 
 
 class _Judged(NamedTuple):
@@ -111,13 +113,20 @@ class ContainerMounts:
         """The container's mount namespace, as far as one of its own was met."""
         return self._namespace_of.get(container_id)
 
-    def taken(self, event: MountTable, read_ns: int) -> None:
-        """Take a table in, and tell it if it is new or has changed; not one that was read too early to count."""
+    def taken(self, event: MountTable, read_ns: int, *, is_settled: bool = False) -> None:
+        """Take a table in, and tell it if it is new or has changed; not one that was read too early to count.
+
+        A container's first table that shows the host's root at ``/`` is the copy that the runtime has not left yet.
+        """
         known = self._tables.get(event.mnt_namespace)
         root = _root_of(event.mounts)
         earliest_ns = self._built_ns.get(event.mnt_namespace, 0) if known is None else known.read_ns
         if root is None or read_ns < earliest_ns:
             return
+        if known is None and event.container_id is not None and any(map(self._is_hosts_root, event.mounts)):
+            return
+        if known is not None:
+            is_settled = known.is_settled = known.is_settled or is_settled
         if known is not None and known.mounts == event.mounts and known.is_building == event.is_building:
             known.read_ns = read_ns
             return
@@ -134,6 +143,7 @@ class ContainerMounts:
             read_ns,
             event.is_building,
             event.seen_by if known is None else known.resident,
+            is_settled,
         )
         self._emit(event)
 
@@ -166,10 +176,14 @@ class ContainerMounts:
         namespace = self.own_namespace(process)
         if namespace is None or self._tasks_in.get(namespace, 0) > 1:
             return
+        self._table(process, namespace, container_id, at_ns, wanted=None, is_building=True)
+        self._begins(namespace, at_ns)
+
+    def _begins(self, namespace: int, at_ns: int) -> None:
+        """What was or will be read of that namespace from before that moment is not the container's yet."""
         if namespace not in self._built_ns and len(self._built_ns) >= MAX_TABLES:
             self._built_ns.pop(next(iter(self._built_ns)))
         self._built_ns[namespace] = at_ns
-        self._table(process, namespace, container_id, at_ns, wanted=None, is_building=True)
         known = self._tables.get(namespace)
         if known is not None and known.read_ns < at_ns:
             del self._tables[namespace]
@@ -262,13 +276,19 @@ class ContainerMounts:
         read_ns = self._clock_ns()
         mounts = self._read(process.key, namespace, known)
         if mounts is None:
-            return known
+            is_of_program = known is None or known.is_settled or known.is_building
+            if wanted is None and not is_of_program and self._tasks_in.get(namespace, 0) <= 1:
+                self._begins(namespace, at_ns)  # the program has ended already, and the table is its runtime's
+            return self._tables.get(namespace)
         if not _is_whole(mounts, known) or (not is_host and self._stands_in_host_root(process)):
             return known
         if not is_host:
             self._namespace_of.setdefault(container_id, namespace)
         owner = None if is_host else container_id
-        self.taken(MountTable(at_ns, namespace, owner, process.key, mounts, is_building=is_building), read_ns)
+        place = process.executable.place if isinstance(process.executable, Executable) else None
+        is_settled = isinstance(place, Place) and any(mount.mnt_id == place.mnt_id for mount in mounts)
+        event = MountTable(at_ns, namespace, owner, process.key, mounts, is_building=is_building)
+        self.taken(event, read_ns, is_settled=is_settled)
         if known is not None and known.root_id != self._tables[namespace].root_id and self._watch is not None:
             self._watch.unwatch(namespace)  # it looks from the former root
             self._watch.watch(namespace, process.key, container_id)
@@ -291,6 +311,20 @@ class ContainerMounts:
         if known is not None:
             known.resident = None
         return None
+
+    def _is_hosts_root(self, mount: Mount) -> bool:
+        """The row is the mount that is the host's ``/``; without the host's table, as far as the device tells."""
+        if mount.point != b"/":
+            return False
+        host = self._host.namespaces.mnt
+        table = self._tables.get(host) if isinstance(host, int) else None
+        if table is not None:
+            return any(
+                each.mnt_id == table.root_id and (each.device, each.root) == (mount.device, mount.root)
+                for each in table.mounts
+            )
+        root = self._host.root
+        return not isinstance(root, Unknown) and (mount.device, mount.root) == (root.device, b"/")
 
     def _stands_in_host_root(self, process: Process) -> bool:
         """A process that was chrooted into a mounted host's ``/`` shows that as the root of its table."""

@@ -291,7 +291,7 @@ class MountWatch:
             self._poller.register(armed.mountinfo, select.POLLPRI)
             armed.is_polled = True
         armed.due_ns = None
-        started_ns = time.monotonic_ns()
+        started_ns, read_ns = time.monotonic_ns(), self._clock_ns()
         try:
             table = _read_table(armed.mountinfo, self._table_limit_bytes)
             mark = hash(table)
@@ -303,7 +303,7 @@ class MountWatch:
                 if has_root:
                     watch.told = mark
                     self.counters.told += 1
-                    self._emit(MountTable(self._clock_ns(), watch.mnt_namespace, watch.container_id, armed.key, mounts))
+                    self._emit(MountTable(read_ns, watch.mnt_namespace, watch.container_id, armed.key, mounts))
         except CollectorError as error:
             self.counters.failed += 1
             self._emit(Lost(self._clock_ns(), SOURCE, error.kind, 1))
