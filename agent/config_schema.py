@@ -259,7 +259,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sensor: Annotated[
         Literal["auto", "ebpf", "netlink", "poll"],
         Meta(
-            description="The sensor tier; `auto` is `netlink` where the node allows it, else `poll`. `ebpf`: on trial."
+            description="The sensor tier; `auto` is the best that the node allows: `ebpf`, else `netlink`, else `poll`."
         ),
     ] = "auto"
     sweep: SweepConfig = SweepConfig()

@@ -51,9 +51,8 @@ HOST_REFRESH_SECONDS = 30.0
 PATIENCE = 10  # times as rarely, while memory is short
 NODE_REFRESH_SECONDS = 300.0
 
-AUTO = (Tier.NETLINK,)  # and not yet EBPF: docs/adr/0010
 _ASKED_FOR = "the configuration asks for it"
-_BEST = "the best tier that is ready for every node; `sensor: ebpf` sees more, on trial"
+_BEST = "the best tier there is"
 
 
 def rest_seconds(cpu_seconds: float, share: float) -> float:
@@ -127,7 +126,7 @@ class Sources:
             return SensorChoice(Tier.POLL, _ASKED_FOR)
         refused: list[str] = []
         for tier, take in ((Tier.EBPF, self._take_ebpf), (Tier.NETLINK, self._take_netlink)):
-            if wanted != tier and (wanted != "auto" or tier not in AUTO):
+            if wanted not in (tier, "auto"):
                 continue
             try:
                 detail = take()

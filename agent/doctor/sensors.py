@@ -18,7 +18,7 @@ _TRACEPOINTS = ("kernel/tracing", "kernel/debug/tracing")
 
 
 def check(surroundings: Surroundings) -> Iterator[Answer]:
-    """From what eBPF needs up to its trial; then what ``auto`` takes."""
+    """From what eBPF needs up to its trial, which decides what ``auto`` takes; then what it steps down to."""
     worst = Verdict.FAILED if surroundings.config.sensor == "ebpf" else Verdict.WARNING
     yield _kernel(surroundings, worst)
     yield _btf(surroundings, worst)

@@ -1,7 +1,7 @@
 """A real engine, an image, and the real agents of all sensor tiers, once for all tests that use them.
 
 The agents run side by side, so that each act is done once and seen by all. `HULLWATCH_LIVE_TIERS` (names with commas
-between them) chooses them. Root only. Where something is missing the tests skip and say what.
+between them) leaves tiers out. Root only. Where something is missing the tests skip and say what.
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.support.stage import Stage
 SCHEMA = Path(__file__).parents[2] / "docs/alert.schema.json"
 RESTORED_SECONDS = 3.0
 ORDER = ("poll", "netlink", "ebpf")
-TIERS = tuple(tier for tier in ORDER if tier in os.environ.get("HULLWATCH_LIVE_TIERS", "poll,netlink").split(","))
+TIERS = tuple(tier for tier in ORDER if tier in os.environ.get("HULLWATCH_LIVE_TIERS", ",".join(ORDER)).split(","))
 
 
 def sees(tier: str, weakest: str) -> bool:
