@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from agent.selftest.alerts import OwnAgent
+from bench.tiers import EVENT_TIERS
 
 CONTAINERS = 500
 PROCESSES_EACH = 20
@@ -38,23 +39,29 @@ def main() -> None:
             _make_root(node / "root", Path(busybox))
             for container_id in ids:
                 _start(node, runc, container_id)
-            config = node / "config.yaml"
-            config.write_text(
-                f"containers: {{state_directories: [{node}/moby]}}\n"
-                f"state: {{directory: {node}/state}}\n"
-                "output: {stdout: {min_severity: critical}}\n"
-            )
-            with OwnAgent(config) as agent:
-                process = psutil.Process(agent.pid)
-                time.sleep(SETTLE_SECONDS)
-                memory = process.memory_full_info()
-                print(
-                    f"full node ({agent.sensor}), {CONTAINERS} containers, {CONTAINERS * PROCESSES_EACH} processes: "
-                    f"RSS {memory.rss / 2**20:.1f} MiB, unique {memory.uss / 2**20:.1f} MiB"
-                )
+            for tier in EVENT_TIERS:
+                _measure(tier, node)
         finally:
             for container_id in ids:
                 _runc(runc, node, "delete", "--force", container_id, check=False)
+
+
+def _measure(tier: str, node: Path) -> None:
+    """The agent of a tier, when it knows everything."""
+    config = node / f"{tier}.yaml"
+    config.write_text(
+        f"sensor: {tier}\n"
+        f"containers: {{state_directories: [{node}/moby]}}\n"
+        f"state: {{directory: {node}/state-{tier}}}\n"
+        "output: {stdout: {min_severity: critical}}\n"
+    )
+    with OwnAgent(config) as agent:
+        time.sleep(SETTLE_SECONDS)
+        memory = psutil.Process(agent.pid).memory_full_info()
+        print(
+            f"full node ({agent.sensor}), {CONTAINERS} containers, {CONTAINERS * PROCESSES_EACH} processes: "
+            f"RSS {memory.rss / 2**20:.1f} MiB, unique {memory.uss / 2**20:.1f} MiB"
+        )
 
 
 def _runc(runc: str, node: Path, *arguments: str, check: bool = True) -> None:
