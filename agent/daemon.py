@@ -31,7 +31,7 @@ from agent.inbox import Inbox
 from agent.incident_memory import IncidentMemory
 from agent.incidents import INCIDENT
 from agent.log import configure_log
-from agent.memory import MemoryGuard, Step, read_resident, soft_limit
+from agent.memory import MemoryGuard, Step, keep_large_blocks_apart, read_resident, soft_limit
 from agent.own_rights import give_up
 from agent.pipeline import Pipeline
 from agent.policy import Policy, load_warnings
@@ -83,6 +83,7 @@ class Agent:
 
     def run(self) -> int:
         """Run until a signal ends it; the exit status."""
+        keep_large_blocks_apart()
         self._handle_signals()
         way_out = WayOut(self._config, on_gone=self._inbox.wake, emit=self._inbox.put)
         collectors = assemble(self._config, self._inbox.put, watch_mounts=True)

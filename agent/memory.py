@@ -30,6 +30,8 @@ CALM_SECONDS = 30.0  # below ``LOW`` for so long, a step is taken back
 LOW = 0.9
 SHARE_OF_CGROUP = 0.8  # the rest is for what is not resident in the process: tables and ring of the eBPF sensor
 LIMIT_VARIABLE = "MEMORY_LIMIT"  # deploy/: the pod's limit, since a pod in its own cgroup namespace cannot find it
+LARGE_BYTES = 128 * 1024  # what glibc begins with
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # <malloc.h>
 _NO_LIMIT = 1 << 60  # cgroup v1 says "none" as the largest number of pages
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _OURS = ("agent.", "collectors.", "detectors.")
@@ -121,6 +123,18 @@ class MemoryGuard:
         step = self._steps[self._depth]
         step.end()
         self._log.info("memory_enough", step=step.name, used_bytes=used, limit_bytes=self._limit_bytes)
+
+
+def keep_large_blocks_apart() -> None:
+    """Have malloc(3) give a large block back when it is freed, and share one arena; before any thread is started.
+
+    Left to itself glibc keeps blocks as large as the largest that was ever freed, and that for each thread, megabytes
+    after each sweep of a full node (mallopt(3)). Other C libraries have no such switches.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def release() -> None:

@@ -9,8 +9,9 @@ Whoever calls ``run`` owns it (``agent.sources`` gives it a thread). Bounded by 
 
 from __future__ import annotations
 
+import mmap
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from collectors.events import Event, SweepDone
 from collectors.flyweight import flyweight
 from collectors.observer import Observer
 
+_BUFFER_BYTES = 1 << 20  # for a start; it grows with the node
 VECTORS = 4096  # most tasks of a container have the same
 RARELY = 100  # times full_every: of a task that did not run only its LSM label can have changed, by others
 
@@ -76,7 +78,8 @@ class EbpfSweep:
         self._cpu_ns = cpu_ns
         self._full_every = full_every
         self._known: dict[int, _Known] = {}
-        self._data = b""
+        self._data = memoryview(b"")
+        self._buffer_bytes = _BUFFER_BYTES
         self._shared = flyweight(VECTORS)
         self._renames = 0
         self._is_renamed = False
@@ -89,32 +92,38 @@ class EbpfSweep:
         renames = self._source.names.renames
         self._is_renamed, self._renames = renames != self._renames, renames
         processes, present, sessions = 0, set[int](), set[int]()
-        for data in self._whole_rows():
-            self._data = data
-            for position, fields in enumerate(_ROW.iter_unpack(data)):
-                row = Row._make(fields)
-                present.add(row.tid)
-                sessions.add(row.session)
-                processes += row.tid == row.tgid
-                self._visit(row, position)
+        self._data = self._rows()
+        for position, fields in enumerate(_ROW.iter_unpack(self._data)):
+            row = Row._make(fields)
+            present.add(row.tid)
+            sessions.add(row.session)
+            processes += row.tid == row.tgid
+            self._visit(row, position)
         self._drop(present, sessions - {0})
         self._source.tell_losses()
         self._source.attach_lost()
-        self._data = b""
+        self._data = memoryview(b"")
         done = SweepDone(self._clock_ns(), self.number, processes, self._cpu_ns() - started_ns)
         self._emit(done)
         return done
 
-    def _whole_rows(self) -> Iterator[bytes]:
-        """Every task of the node, a row each, some rows at a time; all are read before the first is looked at."""
-        rest = b""
-        for part in tuple(self._source.read_tasks()):
-            data = rest + part
-            whole = len(data) - len(data) % ROW_BYTES
-            rest = data[whole:]
-            yield data[:whole]
-        if rest:
-            raise Malformed("ebpf", f"{len(rest)} bytes at the end are no whole row")
+    def _rows(self) -> memoryview:
+        """Every task of the node, a row each; all are read before the first is looked at.
+
+        They stand in pages of their own, which go back to the kernel when nobody refers to them any more: what
+        malloc(3) gave in parts it would keep, megabytes on a full node.
+        """
+        size = 0
+        buffer = mmap.mmap(-1, self._buffer_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        for part in self._source.read_tasks():
+            size += len(part)
+            while size > self._buffer_bytes:
+                self._buffer_bytes *= 2
+                buffer.resize(self._buffer_bytes)
+            buffer.write(part)
+        if size % ROW_BYTES:
+            raise Malformed("ebpf", f"{size % ROW_BYTES} bytes at the end are no whole row")
+        return memoryview(buffer)[:size]
 
     def _visit(self, row: Row, position: int) -> None:
         known = self._known.get(row.tid)
@@ -157,7 +166,7 @@ class EbpfSweep:
     def _look(self, row: Row, position: int, *, descriptors: bool = False) -> None:
         """Have a task looked at whole, and tell the kernel what it is."""
         try:
-            record = decode(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES])
+            record = decode(bytes(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES]))
             tid = None if row.tid == row.tgid else row.tid
             parent = record.header.parent_tgid if isinstance(record, TaskRecord) else 0
             if parent and self._observer.tracked(parent) is None:

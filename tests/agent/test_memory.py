@@ -145,6 +145,37 @@ def test_real_memory_rises_and_falls() -> None:
     assert said == ["[]", "['+']", "['+', '-']"]
 
 
+PINNED = """
+import sys, threading
+from agent.memory import keep_large_blocks_apart, read_resident
+if sys.argv[1] == "apart":
+    keep_large_blocks_apart()
+kept = []
+def work():
+    large = bytearray(24 << 20)  # glibc's threshold is that high from when it is freed
+    del large
+    for _ in range(5):
+        large = [bytes(4 << 20) for _ in range(5)]
+        for each in large:
+            bytearray(each)
+        kept.append(bytearray(1000))
+        del large
+before = read_resident()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print((read_resident() - before) >> 20)
+"""
+
+
+def test_large_blocks_go_back_to_the_kernel() -> None:
+    def megabytes_kept(how: str) -> int:
+        ran = subprocess.run([sys.executable, "-c", PINNED, how], check=True, capture_output=True, timeout=60)  # noqa: S603
+        return int(ran.stdout)
+
+    assert megabytes_kept("apart") < 4 < megabytes_kept("as-it-is")
+
+
 def test_reads_what_the_kernel_calls_resident() -> None:
     (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmRSS"))
     assert abs(read_resident() - int(line.split()[1]) * 1024) < 8 * MIB

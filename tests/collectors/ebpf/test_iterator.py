@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import cast
 
+import pytest
+
 from collectors.births import Tracked
+from collectors.ebpf import iterator
 from collectors.ebpf.cgroups import CgroupNames
 from collectors.ebpf.counters import Counters
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.membership import Memberships
 from collectors.ebpf.records import KIND_ROW, ROW_BYTES, CgroupKey, TaskRecord
 from collectors.ebpf.sensor import EbpfSource
+from collectors.errors import Malformed
 from collectors.events import Event
 from collectors.facts import Process, ProcessKey
 from collectors.observer import Observer
@@ -162,3 +166,21 @@ def test_meets_a_parent_first_whose_row_comes_later() -> None:
     source.rows[LEADER + 1] = row[:ROW_BYTES]
     sweep_of(source, looks).run()
     assert looks.met == [LEADER + 7]
+
+
+def test_has_room_for_a_node_that_grew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iterator, "_BUFFER_BYTES", ROW_BYTES)
+    source, looks = Rows(), Looks()
+    for number in range(50):
+        source.put(LEADER + number, ran_ns=1, tgid=LEADER + number)
+    assert sweep_of(source, looks).run().processes == 50
+    assert {pid for pid, _, _ in looks.looks} == {LEADER + number for number in range(50)}
+
+
+def test_part_of_a_row_at_the_end_is_no_pass() -> None:
+    source, looks = Rows(), Looks()
+    source.put(LEADER, ran_ns=1)
+    source.rows[THREAD] = b"\0" * 7
+    with pytest.raises(Malformed, match="7 bytes at the end"):
+        sweep_of(source, looks).run()
+    assert looks.looks == []
