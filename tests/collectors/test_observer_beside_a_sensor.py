@@ -9,8 +9,8 @@ import pytest
 
 from collectors.events import Event, Exec, MountNamespaceGone, MountTable, NamespaceChange, Seen
 from collectors.facts import Mount, Place, Process
-from tests.collectors.test_observer import CONTAINER, SHIM, Node
 from tests.support import build
+from tests.support.observed_node import CONTAINER, SHIM, Node
 from tests.support.proctree import stat_line
 
 NAMESPACE = 77
