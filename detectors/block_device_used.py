@@ -11,9 +11,10 @@ else high.
 
 from __future__ import annotations
 
-from collectors.device_numbers import major, minor, text
+from collectors.declarations import names_device
+from collectors.device_numbers import text
 from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, Touch
-from collectors.facts import Container, Declared, DescriptorKind, Unknown
+from collectors.facts import DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
     Detector,
@@ -52,7 +53,7 @@ def _judge_held(held: Holder, view: NodeView) -> Found:
     hosts = tuple(sorted(devices.keys() & _backing(view)))
     if hosts:
         severity, what = Severity.CRITICAL, "holds a disk open that file systems of the host live on"
-    elif all(_is_declared(rdev, container) for rdev in devices):
+    elif all(names_device(container, "b", rdev) for rdev in devices):
         severity, what = Severity.LOW, "holds a block device open that it was given"
     else:
         severity, what = Severity.HIGH, "holds a block device of the node open"
@@ -78,7 +79,7 @@ def _judge(event: CallMade | FileTouched, device: int, mode: int, verb: str, vie
     if member is None:
         return
     is_hosts = device in _backing(view)
-    is_declared = _is_declared(device, member.container)
+    is_declared = names_device(member.container, "b", device)
     severity = Severity.CRITICAL if is_hosts else Severity.LOW if is_declared else Severity.HIGH
     is_refused = isinstance(event, CallMade) and event.error != 0
     yield Finding(
@@ -104,16 +105,6 @@ def _backing(view: NodeView) -> frozenset[int]:
     devices = frozenset(mount.device for mount in (() if isinstance(table, Unknown) else table))
     root = view.host.root
     return devices | (frozenset() if isinstance(root, Unknown) else {root.device})
-
-
-def _is_declared(rdev: int, container: Container) -> bool:
-    """A rule of the bundle names this very device."""
-    if not isinstance(container.declared, Declared):
-        return False
-    return any(
-        rule.allow and rule.kind == "b" and (rule.major, rule.minor) == (major(rdev), minor(rdev))
-        for rule in container.declared.device_rules
-    )
 
 
 DETECTOR = Detector(

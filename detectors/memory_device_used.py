@@ -12,9 +12,10 @@ device.
 
 from __future__ import annotations
 
-from collectors.device_numbers import dangerous, major, minor, text
+from collectors.declarations import names_device
+from collectors.device_numbers import dangerous, text
 from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, Touch
-from collectors.facts import Container, Declared, Descriptor, DescriptorKind
+from collectors.facts import Container, Descriptor, DescriptorKind
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
     ESCAPE_TO_HOST,
@@ -73,7 +74,7 @@ def _judge(event: CallMade | FileTouched, rdev: int, mode: int, verb: str, view:
     member = (yield from actor(event.process, view)) if device is not None else None
     if device is None or member is None:
         return
-    if not device.is_raw and _is_declared(rdev, member.container):
+    if not device.is_raw and names_device(member.container, "c", rdev, or_its_major=True):
         return
     is_refused = isinstance(event, CallMade) and event.error != 0
     yield Finding(
@@ -96,19 +97,9 @@ def _name(descriptor: Descriptor, container: Container) -> tuple[str, bool] | No
         file = MEMORY_FILE.search(descriptor.target)
         return (KERNEL_MEMORY, True) if file is not None and file[1] == KERNEL_MEMORY.encode() else None
     device = dangerous(descriptor.rdev) if descriptor.kind is DescriptorKind.CHARACTER_DEVICE else None
-    if device is None or (not device.is_raw and _is_declared(descriptor.rdev, container)):
+    if device is None or (not device.is_raw and names_device(container, "c", descriptor.rdev, or_its_major=True)):
         return None
     return device.name, device.is_raw
-
-
-def _is_declared(rdev: int, container: Container) -> bool:
-    """A rule of the bundle names this device, or all of its major number."""
-    if not isinstance(container.declared, Declared):
-        return False
-    return any(
-        rule.allow and rule.kind == "c" and rule.major == major(rdev) and rule.minor in {None, minor(rdev)}
-        for rule in container.declared.device_rules
-    )
 
 
 DETECTOR = Detector(
