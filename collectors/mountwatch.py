@@ -25,6 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -319,33 +320,23 @@ def _open_table(proc: Path, key: ProcessKey, mnt_namespace: int) -> tuple[int, i
     The pidfd is opened before the process is recognised by its start, so it cannot be another's. The namespace is
     looked at before and after, since the open table does not tell to which it belongs.
     """
-    opened: list[int] = []
     try:
-        pidfd = os.pidfd_open(key.pid)
-        opened.append(pidfd)
-        directory = os.open(proc / str(key.pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        opened.append(directory)
-        _require_namespace(directory, mnt_namespace)
-        mountinfo = os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-        opened.append(mountinfo)
-        _require_namespace(directory, mnt_namespace)
-        root = os.stat("root", dir_fd=directory)
-        if _start_ticks(directory) != key.start_ticks:
-            raise Gone(SOURCE, f"pid {key.pid} is another process now")
+        with ExitStack() as held, ExitStack() as unless_done:
+            pidfd = os.pidfd_open(key.pid)
+            unless_done.callback(os.close, pidfd)
+            directory = os.open(proc / str(key.pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, directory)
+            _require_namespace(directory, mnt_namespace)
+            mountinfo = os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+            unless_done.callback(os.close, mountinfo)
+            _require_namespace(directory, mnt_namespace)
+            root = os.stat("root", dir_fd=directory)
+            if _start_ticks(directory) != key.start_ticks:
+                raise Gone(SOURCE, f"pid {key.pid} is another process now")
+            unless_done.pop_all()
+            return mountinfo, pidfd, FileId(root.st_dev, root.st_ino)
     except OSError as error:
-        _close_all(opened)
         raise from_os_error(SOURCE, error) from error
-    except CollectorError:
-        _close_all(opened)
-        raise
-    os.close(directory)
-    return mountinfo, pidfd, FileId(root.st_dev, root.st_ino)
-
-
-def _close_all(descriptors: list[int]) -> None:
-    """Give descriptors back."""
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _require_namespace(directory: int, mnt_namespace: int) -> None:
