@@ -15,6 +15,7 @@ written as soon as it does again.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,10 +26,10 @@ from agent.errors import ConfigError
 from agent.health import OutboxStatus
 from agent.outbox_errors import FileTrouble, OutboxFileError
 from agent.outbox_file import OutboxFile
-from agent.outbox_rows import MAX_SEQUENCE
 from agent.outbox_salvage import ASIDE_NAME, replace_file
 from agent.outbox_troubles import OutboxReport, OutboxTroubles
 from agent.recent_alerts import Recent, RecentAlerts, size_of
+from agent.sink_cursors import SinkCursors
 from agent.state_directory import StateDirectory, StateUnavailable
 from agent.stored_alert import StoredAlert
 
@@ -72,9 +73,7 @@ class Outbox:
         self._recent = RecentAlerts(memory_bytes)
         self._is_sparing = False
         self._memory_bytes = memory_bytes
-        self._cursors: dict[str, int] = {}
-        self._unsaved_cursors: set[str] = set()
-        self._left_at: dict[str, int] = {}  # the cursors when the file was lost
+        self._cursors = SinkCursors()
         self._is_woken = False
         self._troubles = OutboxTroubles()
         self._retry_at = 0.0
@@ -101,8 +100,7 @@ class Outbox:
             known = self._known_cursors()
             beginning = 0 if self._was_replaced else self._last  # cursors that were lost: rather twice than never
             with self._lock:
-                self._cursors = {sink: known.get(sink, beginning) for sink in sinks}
-                self._unsaved_cursors = set(self._cursors)
+                self._cursors.begin(sinks, known, beginning)
             self._save(())
 
     def append(self, alerts: Sequence[StoredAlert]) -> None:
@@ -142,9 +140,7 @@ class Outbox:
     def acknowledge(self, sink: str, sequence: int) -> None:
         """The sink has everything up to ``sequence``."""
         with self._lock:
-            if sequence > self._cursors[sink]:
-                self._cursors[sink] = sequence
-                self._unsaved_cursors.add(sink)
+            self._cursors.advance(sink, sequence)
 
     def wait(self, sink: str, timeout_seconds: float) -> bool:
         """Wait until there may be something for the sink; ``False`` after the timeout. Returns at once when woken."""
@@ -200,11 +196,10 @@ class Outbox:
         """How it does."""
         with self._lock:
             file = self._file
-            is_on_disk = file is not None
             return OutboxStatus(
                 alerts=file.count if file is not None else len(self._recent),
                 size_bytes=file.size_bytes if file is not None else self._recent.size_bytes,
-                limit_bytes=self._max_bytes if is_on_disk else self._memory_bytes,
+                limit_bytes=self._max_bytes if file is not None else self._memory_bytes,
                 dropped=self._troubles.dropped(),
                 write_failures=self._write_failures,
                 is_failing=self._directory is not None and self._troubles.current is not None,
@@ -217,10 +212,8 @@ class Outbox:
             recent = [each for each in self._recent.since(max(cursor, 0)) if each.alert.severity >= min_severity]
         count, oldest_ns = 0, None
         if file is not None and cursor < edge:
-            try:
+            with contextlib.suppress(OutboxFileError):  # who reads it to deliver meets that too, and reports it
                 count, oldest_ns = file.waiting(cursor, edge, min_severity)
-            except OutboxFileError:  # who reads it to deliver meets that too, and reports it
-                count, oldest_ns = 0, None
         if oldest_ns is None and recent:
             oldest_ns = recent[0].stored_ns
         return count + len(recent), oldest_ns
@@ -260,16 +253,10 @@ class Outbox:
             self._saved = self._edge
             self._retry_at = 0.0
             self._troubles.note(None)
-            self._go_back(file)
+            self._cursors.go_back(
+                self._known_cursors(), lambda after: bool(file.read(after, self._edge, 1, 1)), is_new=self._was_replaced
+            )
             self._changed.notify_all()
-
-    def _go_back(self, file: OutboxFile) -> None:
-        known = self._known_cursors()
-        for sink, cursor in self._cursors.items():
-            stored = self._left_at.get(sink, known.get(sink, 0 if self._was_replaced else cursor))
-            if stored < cursor and file.read(stored, self._edge, 1, 1):
-                self._cursors[sink] = stored
-        self._unsaved_cursors = set(self._cursors)
 
     def _opened(self, directory: Path) -> OutboxFile:
         try:
@@ -293,7 +280,7 @@ class Outbox:
             return
         with self._lock:
             alerts = [*self._recent.since(self._saved), *fresh]
-            cursors = {sink: self._cursors[sink] for sink in self._unsaved_cursors}
+            cursors = self._cursors.unsaved
         try:
             self._commit(self._file, alerts, cursors)
         except OutboxFileError as error:
@@ -308,7 +295,7 @@ class Outbox:
         self._is_synced = False
         with self._lock:
             self._troubles.note(None)
-            self._unsaved_cursors -= {sink for sink, sequence in cursors.items() if self._cursors[sink] == sequence}
+            self._cursors.saved(cursors)
             if alerts:
                 self._saved = max(self._saved, alerts[-1].alert.sequence)
 
@@ -350,7 +337,7 @@ class Outbox:
             file, self._file = self._file, None
             self._retry_at = 0.0
             if file is not None:
-                self._left_at = dict(self._cursors)
+                self._cursors.lost_file()
             self._troubles.note(trouble, detail)
         if file is not None:
             file.close()
@@ -376,13 +363,12 @@ class Outbox:
         return found
 
     def _delivered(self) -> int:
-        """What every sink has; without a sink, everything."""
         with self._lock:
-            return min(self._cursors.values(), default=MAX_SEQUENCE)
+            return self._cursors.delivered
 
     def _has_unsaved(self) -> bool:
         with self._lock:
-            return bool(self._unsaved_cursors) or self._saved < self._last
+            return bool(self._cursors.unsaved) or self._saved < self._last
 
     def _forget_delivered(self) -> None:
         """What is in the file, and with every sink, is of no more use here."""
@@ -409,7 +395,5 @@ class Outbox:
             if last is not None:
                 self._edge = max(self._edge, last)
         self._saved = max(self._saved, self._edge)
-        lost: dict[int, int] = {}
-        for alert in self._recent.evict():
-            lost[alert.severity] = lost.get(alert.severity, 0) + 1
+        lost = self._recent.evict()
         self._troubles.note_dropped("memory_full", f"more than {self._memory_bytes} bytes of alerts in memory", lost)

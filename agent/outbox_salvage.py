@@ -15,6 +15,7 @@ from agent.outbox_file import FILE_NAME, OutboxFile
 from agent.outbox_rows import COLUMNS, alert_of, connect
 from agent.recent_alerts import Recent
 from agent.stored_alert import StoredAlert
+from collectors.closing import closed_on_failure
 
 ASIDE_NAME = "outbox.corrupt.db"
 SUFFIXES = ("", "-wal", "-shm")
@@ -30,14 +31,11 @@ def replace_file(directory: Path, why: OutboxFileError) -> tuple[OutboxFile, int
     file = OutboxFile(directory)
     cursors, batches = salvage(directory)
     count = 0
-    try:
+    with closed_on_failure(file):
         file.append((), cursors)
         for batch in batches:
             file.append(batch, {})
             count += len(batch)
-    except OutboxFileError:
-        file.close()
-        raise
     return file, count
 
 

@@ -87,16 +87,16 @@ class RecentAlerts:
         del self._alerts[:count]
         return last
 
-    def evict(self) -> list[StoredAlert]:
-        """Let go of the lowest severities, oldest first, as long as there is too much; all that went."""
-        gone: list[StoredAlert] = []
+    def evict(self) -> dict[int, int]:
+        """Let go of the lowest severities, oldest first, as long as there is too much; how many went, by severity."""
+        gone: dict[int, int] = {}
         if not self.is_over:
             return gone
         doomed: set[int] = set()
         for recent in sorted(self._alerts, key=lambda each: (each.alert.severity, each.alert.sequence)):
             if self.size_bytes <= self._target_bytes:
                 break
-            gone.append(recent.alert)
+            gone[recent.alert.severity] = gone.get(recent.alert.severity, 0) + 1
             doomed.add(recent.alert.sequence)
             self.size_bytes -= size_of(recent.alert)
         self._alerts = [recent for recent in self._alerts if recent.alert.sequence not in doomed]

@@ -20,13 +20,12 @@ from agent.assembly import Collectors
 from agent.care import keep_running
 from agent.config_schema import Config
 from agent.control_schema import socket_path
+from agent.ebpf_assembly import new_ebpf_source, new_ebpf_sweep
 from agent.errors import ConfigError
 from agent.own_files import own_patterns
 from agent.pod_source import new_pod_watch
 from collectors.connector.source import ConnectorSource
 from collectors.containers.docker import DockerMetadata, SourceState, SourceStatus
-from collectors.ebpf.connections import Connections
-from collectors.ebpf.deeds import Watching
 from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
@@ -149,34 +148,18 @@ class Sources:
             namespace if isinstance(namespace, int) else 0,
             clock_ns=time.monotonic_ns,
         )
-        connections = Connections(
-            self._collectors.observer,
-            self._collectors.host,
-            self._collectors.roots,
+        source = new_ebpf_source(
+            self._collectors,
             self._emit,
-            governors=self._collectors.governors,
-        )
-        source = EbpfSource(
-            self._collectors.observer,
-            self._emit,
-            self._collectors.host,
             ring_bytes=self._config.ebpf.ring_bytes,
             request_sweep=self.request_sweep,
-            watching=Watching(object_watch, connections),
+            object_watch=object_watch,
         )
         source.open()
         self._ebpf, self._object_watch = source, object_watch
         self._own_patterns = own_patterns(*self._own_files)  # now that the library is loaded
         object_watch.use(self._own_patterns)
-        self._sweeper = EbpfSweep(
-            source,
-            self._collectors.observer,
-            self._emit,
-            proc=self._collectors.roots.proc,
-            clock_ns=time.time_ns,
-            cpu_ns=time.thread_time_ns,
-            full_every=self._config.sweep.full_every,
-        )
+        self._sweeper = new_ebpf_sweep(self._collectors, source, self._emit, full_every=self._config.sweep.full_every)
         return source.way
 
     def _take_netlink(self) -> str:

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from agent.entry import as_entered, is_overdue, is_stage, runs_parents_file
 from agent.records import ContainerState, MountState, Record, trim
+from agent.senders import Senders
 from agent.state_view import StateView
 from collectors.events import (
     ContainerGone,
@@ -47,7 +48,6 @@ from detectors.base import Tier
 
 MAX_MOUNT_IDS_EVER = 65_536
 MAX_RUNTIMES_SEEN = 64
-MAX_SENDERS = 4096
 
 
 class NodeState(StateView):
@@ -63,7 +63,7 @@ class NodeState(StateView):
         self._pending: dict[object, Event] = {}
         self._becoming: set[ProcessKey] = set()
         self._runtimes_seen: set[FileId] = set()
-        self._senders: dict[int, set[str]] = {}
+        self._senders = Senders()
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. An event that is older than what is known already changes nothing."""
@@ -167,7 +167,7 @@ class NodeState(StateView):
             self._belong(record, sent, by_lineage=self._owner(record.process) != sent)
         elif (owner := self._owner(record.process)) is not None:
             self._belong(record, owner, by_lineage=False)
-            self._note_sender(record.parent, owner)
+            self._senders.note(record.parent, owner)
 
     def _reparented(self, record: Record, parent_pid: int) -> None:
         """Who sent it in has ended; whoever has it now is its shim, and will send more into the same container."""
@@ -175,7 +175,7 @@ class NodeState(StateView):
         if record.container_id is None:
             record.parent = parent
         elif not record.by_lineage:
-            self._note_sender(parent, record.container_id)
+            self._senders.note(parent, record.container_id)
 
     def _sent_into(self, record: Record) -> str | None:
         """The container whose mount namespace the task has, if a shim above it has sent others into that one.
@@ -188,26 +188,13 @@ class NodeState(StateView):
             return None
         above = record.parent.parent if record.parent is not None else None
         for sender in (record.parent, above):
-            for container_id in self._sent_by(sender):
+            for container_id in self._senders.sent_by(sender):
                 state = self._containers.get(container_id)
                 if state is not None and state.first is not None:
                     first = state.first.confinement.namespaces.mnt
                     if isinstance(first, int) and first == namespace:
                         return container_id
         return None
-
-    def _sent_by(self, sender: Record | None) -> Iterable[str]:
-        """The containers that a process has sent others into; pid 1 has everybody in the end."""
-        pid = sender.process.key.pid if sender is not None else 1
-        return self._senders.get(pid, ()) if pid != 1 else ()
-
-    def _note_sender(self, sender: Record | None, container_id: str) -> None:
-        """Remember who has a child in a container without being in one; the oldest is forgotten."""
-        if sender is None or sender.container_id is not None:
-            return
-        self._senders.setdefault(sender.process.key.pid, set()).add(container_id)
-        if len(self._senders) > MAX_SENDERS:
-            del self._senders[next(iter(self._senders))]
 
     def _belong(self, record: Record, container_id: str, *, by_lineage: bool) -> None:
         record.container_id, record.by_lineage = container_id, by_lineage
@@ -331,7 +318,7 @@ class NodeState(StateView):
         if record is None:
             return
         self._pending.pop(record.process.key, None)
-        self._senders.pop(pid, None)
+        self._senders.forget(pid)
         state = self._containers.get(record.container_id or "")
         if state is not None:
             state.live.pop(record.process.key, None)

@@ -8,11 +8,9 @@ from collections.abc import Callable
 
 from agent.assembly import Collectors, assemble, tell_containers
 from agent.config_schema import Config
+from agent.ebpf_assembly import new_ebpf_source, new_ebpf_sweep
 from bench.crowd import crowd
-from collectors.ebpf.connections import Connections
-from collectors.ebpf.deeds import Watching
 from collectors.ebpf.iterator import EbpfSweep
-from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.events import Event
 
@@ -46,16 +44,11 @@ def open_source(emit: Callable[[Event], None]) -> tuple[Collectors, EbpfSource]:
     """The sensor in this very process, with the agent's own defaults."""
     collectors = assemble(Config(), emit, watch_mounts=False)
     tell_containers(collectors, lambda _: None)
-    source = EbpfSource(
-        collectors.observer,
+    source = new_ebpf_source(
+        collectors,
         emit,
-        collectors.host,
         ring_bytes=Config().ebpf.ring_bytes,
         request_sweep=collectors.observer.forget_what_was_told,
-        watching=Watching(
-            ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(collectors.observer, collectors.host, collectors.roots, emit, governors=collectors.governors),
-        ),
     )
     source.open()
     return collectors, source
@@ -63,15 +56,7 @@ def open_source(emit: Callable[[Event], None]) -> tuple[Collectors, EbpfSource]:
 
 def sweep_of(collectors: Collectors, source: EbpfSource, emit: Callable[[Event], None]) -> EbpfSweep:
     """The sweep beside it."""
-    return EbpfSweep(
-        source,
-        collectors.observer,
-        emit,
-        proc=collectors.roots.proc,
-        clock_ns=time.time_ns,
-        cpu_ns=time.thread_time_ns,
-        full_every=Config().sweep.full_every,
-    )
+    return new_ebpf_sweep(collectors, source, emit, full_every=Config().sweep.full_every)
 
 
 def _cpu_ms(work: Callable[[], object]) -> float:

@@ -6,7 +6,8 @@ Device rules are judged in their order, the last that fits decides, as runc and 
 
 from __future__ import annotations
 
-from collectors.facts import Declared, DeviceRule, HostBaseline, Process, Unknown
+from collectors import device_numbers
+from collectors.facts import Container, Declared, DeviceRule, HostBaseline, Process, Unknown
 
 OLD_ALL = (1 << 38) - 1
 """Up to CAP_AUDIT_READ: engines before 2020 know no more (PERFMON, BPF, CHECKPOINT_RESTORE), so grant no more."""
@@ -34,6 +35,18 @@ def allows_device(declared: Declared, kind: str, major: int | None, minor: int |
         else:
             allowed -= set(rule.access)
     return bool(allowed)
+
+
+def names_device(container: Container, kind: str, rdev: int, *, or_its_major: bool = False) -> bool:
+    """A rule of the bundle allows that very device by its number, or all of its major number, but never just all."""
+    if not isinstance(container.declared, Declared):
+        return False
+    major, minor = device_numbers.major(rdev), device_numbers.minor(rdev)
+    minors = {minor, None} if or_its_major else {minor}
+    return any(
+        rule.allow and rule.kind == kind and rule.major == major and rule.minor in minors
+        for rule in container.declared.device_rules
+    )
 
 
 def allows_all_devices(declared: Declared) -> bool:

@@ -165,15 +165,15 @@ class Observer(Looking):
                 self._mounts.left(tracked.mnt_namespace, at_ns)
 
     def meet(self, pid: int) -> None:
-        """Look at a process that nobody was told of, and before it at its parents: a child met first has none."""
+        """Look at a process if nobody was told of it, and before it at its parents: a child met first has none."""
         unknown: list[int] = []
         while pid > 0 and len(unknown) < MAX_PARENTS and pid not in self._tracked:
             unknown.append(pid)
-            pid = self.parent_of(pid)
+            pid = self._parent_of(pid)
         for each in reversed(unknown):
             self.observe(each)
 
-    def parent_of(self, pid: int) -> int:
+    def _parent_of(self, pid: int) -> int:
         """The parent's pid of a process that lives, else 0."""
         try:
             return self._reader.read_stat(pid).parent_pid
@@ -209,13 +209,23 @@ class Observer(Looking):
     # What the sweep asks -------------------------------------------------------------------------------------------
 
     def observe_after(
-        self, catch_up: Callable[[], None], pid: int, *, tid: int | None = None, descriptors: bool = False
+        self,
+        catch_up: Callable[[], None],
+        pid: int,
+        *,
+        parent_pid: int = 0,
+        tid: int | None = None,
+        descriptors: bool = False,
     ) -> Tracked | None:
         """As ``observe``, beside a sensor that witnesses: what it had seen by then is told first (``catch_up``).
 
         Else a runtime's process could be told as the container's program before its own way in is; what the sensor
         has told of since is newer, and is not told again. ``None`` also when the task executed while it was looked at.
+        A parent that nobody was told of is met first, 0 is none: its turn may come later where pids have come round.
         """
+        if parent_pid and parent_pid not in self._tracked:
+            catch_up()
+            self.meet(parent_pid)
         number = pid if tid is None else tid
         before = self._tracked.get(number)
         wanted = self._descriptors if descriptors and before is not None and before.container_id is not None else 0
@@ -237,6 +247,12 @@ class Observer(Looking):
             if tracked is None or tracked.told is None or not _same(tracked.told, settled):
                 self._tell(Seen(at_ns, settled))
             return self._tracked.get(number)
+
+    def observe_new(self, pid: int) -> Tracked | None:
+        """As ``observe``, for who never saw the process: if nobody did, its parents are met first."""
+        if pid not in self._tracked:
+            self.meet(self._parent_of(pid))  # its pid is higher where they have come round
+        return self.observe(pid)
 
     def observe(self, pid: int, *, tid: int | None = None, descriptors: bool = False) -> Tracked | None:
         """Look at a task and tell it if it is new or different; ``None`` when it is gone."""

@@ -109,9 +109,7 @@ class Sweep:
     def _visit(self, proc: int, pid: int, inode: int) -> None:
         known = self._known.get(pid)
         if known is None:
-            if self._observer.tracked(pid) is None:
-                self._observer.meet(self._observer.parent_of(pid))  # whose pid is higher where they have come round
-            tracked = self._observer.observe(pid)
+            tracked = self._observer.observe_new(pid)
             if tracked is not None:
                 known = self._known[pid] = _Known(inode=inode)
                 if tracked.container_id is not None:

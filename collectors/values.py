@@ -14,7 +14,7 @@ Sources: ``Documentation/admin-guide/sysctl/{kernel,fs,net,user,vm}.rst``, ``adm
 ``admin-guide/binfmt-misc.rst``, ``ABI/testing/sysfs-kernel-*``, cgroups(7), core(5).
 
 Whoever calls ``look`` owns it (``agent.sources`` calls it after each sweep). Bounded: entries of
-binfmt_misc, hierarchies, containers in a look and children of a cgroup; a value is read to 4 KiB, modules to 1 MiB.
+binfmt_misc, hierarchies, containers in a look and children of a cgroup; a value is read to 4 KiB.
 """
 
 from __future__ import annotations
@@ -24,19 +24,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from collectors.bounded import read_bounded, unknown
+from collectors.bounded import unknown
 from collectors.cgroup_programs import read_device_programs
 from collectors.errors import CollectorError, from_os_error
 from collectors.events import Event, KernelValue
 from collectors.facts import NOT_READ, Container, HostBaseline, Mount, Unknown
 from collectors.host import Roots, read_host_mounts
-from collectors.hosttree import read_below
+from collectors.kernel_modules import ForeignModules
 from collectors.proc.ns import parse_ns_link
 
 SOURCE = "kernel value"
 MAX_VALUE_BYTES = 4096
-MAX_MODULES_BYTES = 1 << 20
-MAX_DEPENDENCIES_BYTES = 16 << 20
 MAX_ENTRIES = 256  # of binfmt_misc
 MAX_HIERARCHIES = 64
 MAX_CHILDREN = 16  # cgroups below a container's own that are looked at
@@ -151,8 +149,7 @@ class KernelValues:
         self._binfmt: bytes | None = None
         self._binfmt_listing: frozenset[tuple[bytes, int]] | None = None
         self._has_modules = False
-        self._modules: frozenset[bytes] | None = None
-        self._strange_modules: frozenset[bytes] = frozenset()
+        self._modules = ForeignModules(roots)
         self._noticed_ns: dict[str, int] = {}
         self._turn = 0
         self._must_tell_again = False
@@ -227,7 +224,7 @@ class KernelValues:
     def _find_what_is_there(self) -> None:
         """The values that this kernel has, and where the host has mounted binfmt_misc and cgroup v1."""
         self._files = tuple(each for each in self._all_files if os.path.exists(each[1]))
-        self._has_modules = os.path.exists(f"{self._roots.proc}/modules")
+        self._has_modules = self._modules.are_there()
         mounts = read_host_mounts(self._roots)
         self._binfmt = next((each.point for each in mounts if each.fs_type == b"binfmt_misc"), None)
         self._unified = next((each.point for each in mounts if each.fs_type == b"cgroup2" and each.root == b"/"), None)
@@ -237,32 +234,11 @@ class KernelValues:
         self._hierarchies = tuple(hierarchies.values())[:MAX_HIERARCHIES]
 
     def _look_at_modules(self) -> None:
-        """The loaded modules that are none of this kernel's own: its own come and go with devices and file systems."""
-        path = f"{self._roots.proc}/modules"
         try:
-            names = frozenset(line.split(b" ", 1)[0] for line in _lines(path, MAX_MODULES_BYTES))
+            value: Value = b"\n".join(sorted(self._modules.look()))
         except CollectorError as error:
-            self._compare("foreign_modules", b"/proc/modules", unknown(error))
-            return
-        if names != self._modules:
-            added = names - self._modules if self._modules is not None else frozenset[bytes]()
-            self._modules = names
-            # What was there at the start, and an update of the same, is compared with itself.
-            own = self._modules_of_the_kernel() if added else frozenset[bytes]()
-            self._strange_modules = (self._strange_modules & names) | (added - own)
-        self._compare("foreign_modules", b"/proc/modules", b"\n".join(sorted(self._strange_modules)))
-
-    def _modules_of_the_kernel(self) -> frozenset[bytes]:
-        """The names of the modules that are installed for the running kernel (modules.dep(5)), as /proc names them."""
-        directory = b"/lib/modules/" + os.fsencode(os.uname().release) + b"/"
-        found: set[bytes] = set()
-        for name in (b"modules.dep", b"modules.builtin"):
-            try:
-                data = read_below(self._roots.host, directory + name, MAX_DEPENDENCIES_BYTES)
-            except CollectorError:
-                continue
-            found.update(_module_name(line) for line in data.split(b"\n") if line)
-        return frozenset(found)
+            value = unknown(error)
+        self._compare("foreign_modules", b"/proc/modules", value)
 
     def _look_at_binfmt(self) -> None:
         """An entry is never changed, only removed and made anew, with another inode: the listing tells."""
@@ -344,12 +320,6 @@ def parse_binfmt_entry(name: bytes, data: bytes) -> bytes:
     return b" ".join((name, interpreter if is_enabled else b"disabled", flags)).rstrip()
 
 
-def _module_name(line: bytes) -> bytes:
-    """The module that a line of ``modules.dep`` or ``modules.builtin`` is about."""
-    name = line.split(b":", 1)[0].rsplit(b"/", 1)[-1].split(b".", 1)[0]
-    return name.replace(b"-", b"_")
-
-
 def _with_children(host: bytes, group: bytes) -> Iterator[bytes]:
     """A cgroup of a container, and those that it made right below; nothing where it has none in this hierarchy."""
     try:
@@ -388,10 +358,6 @@ def _as_given_up(value: Value, wants: str) -> Value:
     if wants and isinstance(value, Unknown) and value.why.startswith("denied"):
         return Unknown(f"unsupported: only who has {wants} may read it")
     return value
-
-
-def _lines(path: str, limit: int) -> list[bytes]:
-    return read_bounded(path, limit, source=SOURCE).rstrip(b"\n").split(b"\n")
 
 
 def _is_hosts(roots: Roots, host: HostBaseline, kind: str) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from collectors.confinement import Frame, Widening
-from collectors.events import Event, KernelValue
+from collectors.events import CallMade, Event, FileTouched, KernelValue, ProcessEvent, Touch
 from collectors.facts import (
     Capabilities,
     Container,
@@ -251,6 +251,35 @@ def judge_holder(process: Process, view: NodeView, judge: Callable[[Holder, Node
         yield held
     elif held is not None:
         yield from judge(held, view)
+
+
+class DeviceNode(NamedTuple):
+    """A device that a process opened by a node, or for which it made one; with ``error`` it was refused to."""
+
+    process: Process
+    rdev: int
+    mode: int
+    verb: str
+    call: str
+    error: int = 0
+
+
+def judge_device(
+    event: ProcessEvent,
+    view: NodeView,
+    held: Callable[[Holder, NodeView], Found],
+    node: Callable[[DeviceNode, NodeView], Found],
+) -> Found:
+    """What ``held`` says of what a process holds open, or ``node`` of the device that it opened or made a node of."""
+    match event:
+        case CallMade(error=error):
+            verb = "was refused to make" if error else "made"
+            yield from node(DeviceNode(event.process, event.device, event.mode, verb, event.call, error), view)
+        case FileTouched():
+            if event.touch is Touch.DEVICE and event.file is not None:
+                yield from node(DeviceNode(event.process, event.file.device, event.mode, "opened", "open"), view)
+        case _:
+            yield from judge_holder(event.process, view, held)
 
 
 def judge_value(

@@ -11,12 +11,14 @@ else high.
 
 from __future__ import annotations
 
-from collectors.device_numbers import major, minor, text
-from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, Touch
-from collectors.facts import Container, Declared, DescriptorKind, Unknown
+from collectors.declarations import names_device
+from collectors.device_numbers import text
+from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen
+from collectors.facts import DescriptorKind, Unknown
 from detectors.base import (
     ESCAPE_TO_HOST,
     Detector,
+    DeviceNode,
     Family,
     Finding,
     Found,
@@ -26,7 +28,7 @@ from detectors.base import (
     Technique,
     Tier,
     actor,
-    judge_holder,
+    judge_device,
 )
 
 S_IFMT, S_IFBLK = 0o170000, 0o060000  # include/uapi/linux/stat.h
@@ -34,14 +36,7 @@ S_IFMT, S_IFBLK = 0o170000, 0o060000  # include/uapi/linux/stat.h
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Look the held block devices up among those of the host's mounts and of the bundle."""
-    if isinstance(event, CallMade):
-        yield from _judge(event, event.device, event.mode, ("was refused to make" if event.error else "made"), view)
-        return
-    if isinstance(event, FileTouched):
-        if event.touch is Touch.DEVICE and event.file is not None:
-            yield from _judge(event, event.file.device, event.mode, "opened", view)
-        return
-    yield from judge_holder(event.process, view, _judge_held)
+    yield from judge_device(event, view, _judge_held, _judge_node)
 
 
 def _judge_held(held: Holder, view: NodeView) -> Found:
@@ -52,7 +47,7 @@ def _judge_held(held: Holder, view: NodeView) -> Found:
     hosts = tuple(sorted(devices.keys() & _backing(view)))
     if hosts:
         severity, what = Severity.CRITICAL, "holds a disk open that file systems of the host live on"
-    elif all(_is_declared(rdev, container) for rdev in devices):
+    elif all(names_device(container, "b", rdev) for rdev in devices):
         severity, what = Severity.LOW, "holds a block device open that it was given"
     else:
         severity, what = Severity.HIGH, "holds a block device of the node open"
@@ -70,29 +65,24 @@ def _judge_held(held: Holder, view: NodeView) -> Found:
     )
 
 
-def _judge(event: CallMade | FileTouched, device: int, mode: int, verb: str, view: NodeView) -> Found:
+def _judge_node(made: DeviceNode, view: NodeView) -> Found:
     """A node that was made or opened; only of a disk that the node has."""
-    if mode & S_IFMT != S_IFBLK or device not in view.host.block_devices:
+    if made.mode & S_IFMT != S_IFBLK or made.rdev not in view.host.block_devices:
         return
-    member = yield from actor(event.process, view)
+    member = yield from actor(made.process, view)
     if member is None:
         return
-    is_hosts = device in _backing(view)
-    is_declared = _is_declared(device, member.container)
+    is_hosts = made.rdev in _backing(view)
+    is_declared = names_device(member.container, "b", made.rdev)
     severity = Severity.CRITICAL if is_hosts else Severity.LOW if is_declared else Severity.HIGH
-    is_refused = isinstance(event, CallMade) and event.error != 0
     yield Finding(
-        verb
+        made.verb
         + (" a node of a disk that file systems of the host live on: " if is_hosts else " a node of a block device: ")
-        + text(device),
+        + text(made.rdev),
         member.container.id,
-        event.process.key,
-        evidence=(
-            ("devices", (text(device),)),
-            ("how", event.call if isinstance(event, CallMade) else "open"),
-            ("error", event.error if isinstance(event, CallMade) else 0),
-        ),
-        severity=min(severity, Severity.HIGH) if is_refused else severity,
+        made.process.key,
+        evidence=(("devices", (text(made.rdev),)), ("how", made.call), ("error", made.error)),
+        severity=min(severity, Severity.HIGH) if made.error else severity,
         inherited=True,
     )
 
@@ -104,16 +94,6 @@ def _backing(view: NodeView) -> frozenset[int]:
     devices = frozenset(mount.device for mount in (() if isinstance(table, Unknown) else table))
     root = view.host.root
     return devices | (frozenset() if isinstance(root, Unknown) else {root.device})
-
-
-def _is_declared(rdev: int, container: Container) -> bool:
-    """A rule of the bundle names this very device."""
-    if not isinstance(container.declared, Declared):
-        return False
-    return any(
-        rule.allow and rule.kind == "b" and (rule.major, rule.minor) == (major(rdev), minor(rdev))
-        for rule in container.declared.device_rules
-    )
 
 
 DETECTOR = Detector(

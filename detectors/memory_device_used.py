@@ -12,13 +12,15 @@ device.
 
 from __future__ import annotations
 
-from collectors.device_numbers import dangerous, major, minor, text
-from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen, Touch
-from collectors.facts import Container, Declared, Descriptor, DescriptorKind
+from collectors.declarations import names_device
+from collectors.device_numbers import dangerous, text
+from collectors.events import CallMade, Exec, FileTouched, ProcessEvent, Seen
+from collectors.facts import Container, Descriptor, DescriptorKind
 from collectors.notable import MEMORY_FILE
 from detectors.base import (
     ESCAPE_TO_HOST,
     Detector,
+    DeviceNode,
     Family,
     Finding,
     Found,
@@ -28,7 +30,7 @@ from detectors.base import (
     Technique,
     Tier,
     actor,
-    judge_holder,
+    judge_device,
 )
 
 KERNEL_MEMORY = "kcore"
@@ -37,14 +39,7 @@ S_IFMT, S_IFCHR = 0o170000, 0o020000  # include/uapi/linux/stat.h
 
 def check(event: ProcessEvent, view: NodeView) -> Found:
     """Judge every held device by its number."""
-    if isinstance(event, CallMade):
-        yield from _judge(event, event.device, event.mode, ("was refused to make" if event.error else "made"), view)
-        return
-    if isinstance(event, FileTouched):
-        if event.touch is Touch.DEVICE and event.file is not None:
-            yield from _judge(event, event.file.device, event.mode, "opened", view)
-        return
-    yield from judge_holder(event.process, view, _judge_held)
+    yield from judge_device(event, view, _judge_held, _judge_node)
 
 
 def _judge_held(held: Holder, _view: NodeView) -> Found:
@@ -67,25 +62,20 @@ def _judge_held(held: Holder, _view: NodeView) -> Found:
     )
 
 
-def _judge(event: CallMade | FileTouched, rdev: int, mode: int, verb: str, view: NodeView) -> Found:
+def _judge_node(made: DeviceNode, view: NodeView) -> Found:
     """A node that was made or opened."""
-    device = dangerous(rdev) if mode & S_IFMT == S_IFCHR else None
-    member = (yield from actor(event.process, view)) if device is not None else None
+    device = dangerous(made.rdev) if made.mode & S_IFMT == S_IFCHR else None
+    member = (yield from actor(made.process, view)) if device is not None else None
     if device is None or member is None:
         return
-    if not device.is_raw and _is_declared(rdev, member.container):
+    if not device.is_raw and names_device(member.container, "c", made.rdev, or_its_major=True):
         return
-    is_refused = isinstance(event, CallMade) and event.error != 0
     yield Finding(
-        f"{verb} a node of what leads into the kernel: {device.name}",
+        f"{made.verb} a node of what leads into the kernel: {device.name}",
         member.container.id,
-        event.process.key,
-        evidence=(
-            ("devices", (text(rdev),)),
-            ("how", event.call if isinstance(event, CallMade) else "open"),
-            ("error", event.error if isinstance(event, CallMade) else 0),
-        ),
-        severity=Severity.HIGH if device.is_raw and not is_refused else Severity.MEDIUM,
+        made.process.key,
+        evidence=(("devices", (text(made.rdev),)), ("how", made.call), ("error", made.error)),
+        severity=Severity.HIGH if device.is_raw and not made.error else Severity.MEDIUM,
         inherited=True,
     )
 
@@ -96,19 +86,9 @@ def _name(descriptor: Descriptor, container: Container) -> tuple[str, bool] | No
         file = MEMORY_FILE.search(descriptor.target)
         return (KERNEL_MEMORY, True) if file is not None and file[1] == KERNEL_MEMORY.encode() else None
     device = dangerous(descriptor.rdev) if descriptor.kind is DescriptorKind.CHARACTER_DEVICE else None
-    if device is None or (not device.is_raw and _is_declared(descriptor.rdev, container)):
+    if device is None or (not device.is_raw and names_device(container, "c", descriptor.rdev, or_its_major=True)):
         return None
     return device.name, device.is_raw
-
-
-def _is_declared(rdev: int, container: Container) -> bool:
-    """A rule of the bundle names this device, or all of its major number."""
-    if not isinstance(container.declared, Declared):
-        return False
-    return any(
-        rule.allow and rule.kind == "c" and rule.major == major(rdev) and rule.minor in {None, minor(rdev)}
-        for rule in container.declared.device_rules
-    )
 
 
 DETECTOR = Detector(

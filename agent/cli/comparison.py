@@ -59,10 +59,11 @@ def rows(state: NodeState, subject: Subject) -> tuple[Row, ...]:
         return ()
     frame = frame_of(state, process)
     asked = container.declared if container is not None else Unknown("no_container")
-    first = state.first_process(container.id) if container is not None and not subject.is_container else None
-    first_vector = first.confinement if isinstance(first, Process) else None
+    first = state.first_process(container.id) if container is not None else None
+    entered = first.confinement if isinstance(first, Process) else None
+    first_vector = entered if not subject.is_container else None
     asked_vector = (
-        declared.as_confinement(asked, process.confinement, frame, joined(state, asked))
+        declared.as_confinement(asked, process.confinement, frame, joined(state, asked), entered)
         if isinstance(asked, Declared)
         else None
     )

@@ -27,14 +27,20 @@ from collectors.facts import (
 
 OWN_NAMESPACE = 0  # no namespace has the inode 0
 _NOWHERE = FileId(0, 0)
+_SYSTEMD = b"name=systemd"
 
 
 def as_confinement(
-    declared: Declared, observed: Confinement, frame: Frame, joined: Mapping[str, int] | None = None
+    declared: Declared,
+    observed: Confinement,
+    frame: Frame,
+    joined: Mapping[str, int] | None = None,
+    entered: Confinement | None = None,
 ) -> Confinement:
     """The vector that the declaration asks for; ``Unknown`` where a bundle does not say.
 
-    ``joined`` are the namespaces, by kind, to which declared paths are known to lead.
+    ``joined`` are the namespaces, by kind, to which declared paths are known to lead. ``entered`` is what the first
+    process was like when it entered, or when it was first met, where that is known.
     """
     known = joined or {}
     return Confinement(
@@ -47,7 +53,7 @@ def as_confinement(
         no_new_privs=declared.no_new_privs,
         seccomp=Seccomp(SeccompMode.FILTER, 1) if declared.seccomp else Seccomp(SeccompMode.DISABLED, 0),
         lsm_label=_label(declared, observed.lsm_label),
-        cgroups=_cgroups(observed.cgroups, frame),
+        cgroups=_cgroups(observed.cgroups, frame, entered),
     )
 
 
@@ -132,17 +138,36 @@ def _label(declared: Declared, observed: bytes | Unknown | None) -> bytes | Unkn
     return observed if observed.strip(b"\0\n ").split(b" ")[0] == label else label
 
 
-def _cgroups(observed: tuple[CgroupMembership, ...] | Unknown, frame: Frame) -> tuple[CgroupMembership, ...] | Unknown:
-    """The observed cgroups, with the container's own in place of those that lie outside of it."""
+def _cgroups(
+    observed: tuple[CgroupMembership, ...] | Unknown, frame: Frame, entered: Confinement | None
+) -> tuple[CgroupMembership, ...] | Unknown:
+    """The observed cgroups, with the container's own in place of those outside of it in which a runtime had put it."""
     if isinstance(observed, Unknown):
         return observed
     paths = frame.cgroup_paths
     if isinstance(paths, Unknown):
         return paths
     own = min(paths, default=b"/")
+    before = entered.cgroups if entered is not None and not isinstance(entered.cgroups, Unknown) else observed
     return tuple(
         line
-        if any(is_within(line.path, path) for path in paths)
+        if _is_inside(line, paths) or _was_never_put_into(line, before, paths)
         else CgroupMembership(line.hierarchy, line.controllers, own)
         for line in observed
     )
+
+
+def _is_inside(line: CgroupMembership, paths: frozenset[bytes]) -> bool:
+    return any(is_within(line.path, path) for path in paths)
+
+
+def _was_never_put_into(line: CgroupMembership, before: tuple[CgroupMembership, ...], paths: frozenset[bytes]) -> bool:
+    """The hierarchy is newer than ``before``, or only has a name: of such, runtimes put processes into systemd's alone.
+
+    Where the process is met outside of one that has controllers, it may have left it.
+    """
+    then = next((each for each in before if each.hierarchy == line.hierarchy), None)
+    if then is None:
+        return True
+    is_plain_name = line.controllers.startswith(b"name=") and line.controllers != _SYSTEMD
+    return is_plain_name and not _is_inside(then, paths)

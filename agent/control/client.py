@@ -29,6 +29,7 @@ from agent.control.protocol import (
     encode,
 )
 from agent.control.socket_file import peer_of
+from collectors.closing import closed_on_failure
 
 GREETING_SECONDS = 3.0
 ANSWER_SECONDS = 30.0
@@ -65,12 +66,9 @@ class Connection:
         self._frames = Frames(is_agent=False)
         self._heard: list[FromAgent] = []
         self._number = 0
-        try:
+        with closed_on_failure(self._socket):
             self.version = self._greeted()
             self._socket.settimeout(answer_seconds)
-        except BaseException:
-            self._socket.close()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -177,12 +175,9 @@ def _connected(path: str) -> socket.socket:
         _must_be_ours(path, found.st_uid, "belongs to")
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         connection.settimeout(GREETING_SECONDS)
-        try:
+        with closed_on_failure(connection):
             _connect(connection, path)
             _must_be_ours(path, peer_of(connection).uid, "is served by")
-        except BaseException:
-            connection.close()
-            raise
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EPERM}:
             who = "root" if os.geteuid() else "whoever the agent runs as"

@@ -242,11 +242,14 @@ class ControlServer:
     def _displace(self) -> bool:
         """Close the client that has asked nothing for longest; ``False`` when all are being answered."""
         idle = [client for client in self._clients.values() if not client.answers]
-        if not idle:
-            return False
-        self.counts.cut_off["displaced"] += 1
-        self._close(min(idle, key=lambda client: client.moved))
-        return True
+        for client in sorted(idle, key=lambda client: client.moved):
+            self._serve(client)  # it may have asked since it was read last
+            if not client.answers:
+                if client.socket.fileno() in self._clients:
+                    self.counts.cut_off["displaced"] += 1
+                    self._close(client)
+                return True
+        return False
 
     def _serve(self, client: _Client) -> None:
         self._flush(client)

@@ -16,6 +16,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from collectors.closing import closed_on_failure
+
 BACKLOG = 32
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _DIRECTORY_MODE = 0o755
@@ -100,7 +102,7 @@ def _clear(path: str) -> None:
 def _made(path: str, gid: int | None) -> Bound:
     """Nobody can connect before the mode is what it should be: listen(2) comes last."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
+    with closed_on_failure(made):
         os.fchmod(made.fileno(), 0o600)  # bind(2) makes the file with the socket's own mode, whatever the umask
         made.bind(path)
         if gid is not None:
@@ -108,9 +110,6 @@ def _made(path: str, gid: int | None) -> Bound:
             os.chmod(path, 0o660)  # ours, made a moment ago in a directory of ours
         made.listen(BACKLOG)
         found = os.lstat(path)
-    except OSError:
-        made.close()
-        raise
     return Bound(made, path, (found.st_dev, found.st_ino))
 
 

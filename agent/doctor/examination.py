@@ -5,19 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-import time
 
 from agent.assembly import assemble
 from agent.config_schema import Config
 from agent.doctor import cluster, places, privileges, runtimes, sensors
 from agent.doctor.base import Answer, Surroundings, Verdict
+from agent.ebpf_assembly import new_ebpf_source
 from collectors.bounded import unknown
 from collectors.connector.netlink import ConnectorSocket
-from collectors.ebpf.connections import Connections
-from collectors.ebpf.deeds import Watching
 from collectors.ebpf.libbpf import LIBRARY, load_library
-from collectors.ebpf.object_watch import ObjectWatch
-from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import CollectorError
 from collectors.events import Event
 from collectors.facts import Namespaces, Unknown
@@ -49,19 +45,7 @@ def read_surroundings(config: Config) -> Surroundings:
     collectors = assemble(config, _ignore, watch_mounts=False)
 
     def try_ebpf() -> str:
-        source = EbpfSource(
-            collectors.observer,
-            _ignore,
-            collectors.host,
-            ring_bytes=config.ebpf.ring_bytes,
-            request_sweep=_nothing,
-            watching=Watching(
-                ObjectWatch((), collectors.roots.host, 0, clock_ns=time.monotonic_ns),
-                Connections(
-                    collectors.observer, collectors.host, collectors.roots, _ignore, governors=collectors.governors
-                ),
-            ),
-        )
+        source = new_ebpf_source(collectors, _ignore, ring_bytes=config.ebpf.ring_bytes, request_sweep=_nothing)
         try:
             source.open()
             return source.way

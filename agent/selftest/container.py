@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from collectors.closing import closed_on_failure
+
 RUNTIMES = ("runc", "crun")
 CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT")
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000
@@ -51,14 +53,11 @@ class ThrowawayContainer:
         self._cgroups: list[Path] = []
 
     def __enter__(self) -> Self:
-        try:
+        with closed_on_failure(self):
             if self.runtime in RUNTIMES:
                 self._run_with_runtime()
             else:
                 self._run_bare()
-        except BaseException:
-            self.close()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Literal
 from agent.errors import SinkError
 from agent.output_schema import TlsConfig
 from agent.text import clipped, visible
+from collectors.closing import closed_on_failure
 
 MAX_DETAIL = 300
 
@@ -197,14 +198,11 @@ class Connector:
         if self.target.kind != "tls":
             return Connection(self._sink, opened, deadline)
         try:
-            context = self._context()
-            opened.settimeout(deadline.remaining())
-            wrapped = context.wrap_socket(opened, server_hostname=self._tls.server_name or self.target.host)
-        except SinkError:
-            opened.close()
-            raise
+            with closed_on_failure(opened):
+                context = self._context()
+                opened.settimeout(deadline.remaining())
+                wrapped = context.wrap_socket(opened, server_hostname=self._tls.server_name or self.target.host)
         except (OSError, ValueError) as error:  # ValueError: a server name that no certificate can have
-            opened.close()
             raise SinkError(self._sink, f"TLS with {self.target.host} failed: {said(error)}") from error
         return Connection(self._sink, wrapped, deadline)
 
@@ -219,14 +217,11 @@ class Connector:
         for family, kind, protocol, _, address in found:
             opened = socket.socket(family, kind, protocol)
             try:
-                opened.settimeout(deadline.remaining())
-                opened.connect(address)
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except SinkError:
-                opened.close()
-                raise
+                with closed_on_failure(opened):
+                    opened.settimeout(deadline.remaining())
+                    opened.connect(address)
+                    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
-                opened.close()
                 problem = said(error)
             else:
                 return opened
@@ -237,10 +232,10 @@ class Connector:
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             opened = socket.socket(socket.AF_UNIX, kind)
             try:
-                opened.settimeout(deadline.remaining())
-                opened.connect(self.target.host)
+                with closed_on_failure(opened):
+                    opened.settimeout(deadline.remaining())
+                    opened.connect(self.target.host)
             except OSError as error:
-                opened.close()
                 if error.errno == errno.EPROTOTYPE and kind is socket.SOCK_STREAM:
                     continue
                 raise SinkError(self._sink, f"{self.target.host} cannot be reached: {said(error)}") from error

@@ -28,6 +28,7 @@ from agent.sinks.forward_handshake import Credentials, read_answer, shake_hands,
 from agent.sinks.secret_file import read_secret
 from agent.sinks.session import Session
 from agent.stored_alert import StoredAlert
+from collectors.closing import closed_on_failure
 from detectors.base import Severity
 
 # fluent-bit resets the connection at a message of more (plugins/in_forward: buffer_max_size).
@@ -123,11 +124,8 @@ class ForwardSink:
             password=read_secret(self.name, config.password_file) if config.password_file is not None else b"",
         )
         connection = self._connector.open(deadline)
-        try:
+        with closed_on_failure(connection):
             shake_hands(self.name, connection, known)
-        except SinkError:
-            connection.close()
-            raise
         return connection
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from agent.errors import SinkError
 from agent.sinks.connection import Connection, Deadline
+from collectors.closing import closed_on_failure
 
 Result = TypeVar("Result")
 
@@ -46,10 +47,7 @@ class Session:
             self._connection = None
 
     def _use(self, connection: Connection, exchange: Callable[[Connection], Result]) -> Result:
-        try:
+        with closed_on_failure(connection):
             result = exchange(connection)
-        except BaseException:
-            connection.close()
-            raise
         self._connection = connection
         return result

@@ -23,6 +23,7 @@ import struct
 import time
 from typing import NamedTuple, Self
 
+from collectors.closing import closed_on_failure
 from collectors.connector.decode import (
     CN_IDX_PROC,
     CN_VAL_PROC,
@@ -71,21 +72,15 @@ class ConnectorSocket:
             connection = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, NETLINK_CONNECTOR
             )
+            opened = cls(connection)
+            with closed_on_failure(opened):
+                _set_receive_buffer(connection, receive_buffer_bytes)
+                connection.bind((0, CN_IDX_PROC))
+                token = int.from_bytes(os.urandom(4), "little") >> 1
+                opened._request(LISTEN, token)
+                opened._await_acknowledgement(token, ack_timeout_seconds)
         except OSError as error:
             raise _refusal(error) from error
-        opened = cls(connection)
-        try:
-            _set_receive_buffer(connection, receive_buffer_bytes)
-            connection.bind((0, CN_IDX_PROC))
-            token = int.from_bytes(os.urandom(4), "little") >> 1
-            opened._request(LISTEN, token)
-            opened._await_acknowledgement(token, ack_timeout_seconds)
-        except OSError as error:
-            opened.close()
-            raise _refusal(error) from error
-        except BaseException:
-            opened.close()
-            raise
         return opened
 
     def fileno(self) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from collectors.closing import closed_on_failure
 from collectors.connector.decode import (
     SOURCE,
     ExecRecord,
@@ -161,11 +162,8 @@ class ConnectorSource:
         opened = ConnectorSocket.open(
             receive_buffer_bytes=self._receive_buffer_bytes, ack_timeout_seconds=self._ack_timeout_seconds
         )
-        try:
+        with closed_on_failure(opened):
             opened.probe()
-        except BaseException:
-            opened.close()
-            raise
         return opened
 
     def _turn(self) -> None:

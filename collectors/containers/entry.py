@@ -45,6 +45,23 @@ class Entry:
         self.next_try_ns = now + min(_LAST_RETRY_NS, _FIRST_RETRY_NS << min(self.attempts, 12))
         self.attempts += 1
 
+    def show(self, reference: Reference) -> None:
+        """Takes what the cgroup of a container's process says; its path only where the runtime wrote none.
+
+        ``linux.cgroupsPath`` alone does not do: a rootless runtime's is relative to the user's own slice.
+        """
+        if not self.reference.prefixes:
+            self.reference = reference
+        self.has_shown_cgroups = True
+        container = self.container
+        is_written = self.found is not None and self.found.state is not None and self.found.state.cgroup_paths
+        self.container = replace(
+            container,
+            runtime=reference.runtime if container.runtime == UNKNOWN_RUNTIME else container.runtime,
+            pod_uid=container.pod_uid or reference.pod_uid,
+            cgroup_paths=container.cgroup_paths if is_written else container.cgroup_paths | reference.prefixes,
+        )
+
     def extend(self, prefixes: frozenset[bytes]) -> None:
         """Adds cgroups as a reader in a private cgroup namespace sees them: tails of the container's own.
 

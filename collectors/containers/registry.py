@@ -360,22 +360,9 @@ class ContainerRegistry:
         self._take(entry, again)
 
     def _show(self, entry: Entry, reference: Reference) -> None:
-        """Takes what the cgroup of a container's process says; its path only where the runtime wrote none.
-
-        ``linux.cgroupsPath`` alone does not do: a rootless runtime's is relative to the user's own slice.
-        """
-        if not entry.reference.prefixes:
-            entry.reference = reference
-        entry.has_shown_cgroups = True
-        container = entry.container
-        had_uid = container.pod_uid is not None
-        is_written = entry.found is not None and entry.found.state is not None and entry.found.state.cgroup_paths
-        entry.container = replace(
-            container,
-            runtime=reference.runtime if container.runtime == UNKNOWN_RUNTIME else container.runtime,
-            pod_uid=container.pod_uid or reference.pod_uid,
-            cgroup_paths=container.cgroup_paths if is_written else container.cgroup_paths | reference.prefixes,
-        )
+        """Takes what the cgroup of a container's process says, by which its pod may become known."""
+        had_uid = entry.container.pod_uid is not None
+        entry.show(reference)
         if not had_uid:
             entry.container = self._in_pod(entry, entry.container)
         entry.extend(reference.prefixes)

@@ -168,11 +168,10 @@ class EbpfSweep:
         try:
             record = decode(bytes(self._data[position * ROW_BYTES : (position + 1) * ROW_BYTES]))
             tid = None if row.tid == row.tgid else row.tid
-            parent = record.header.parent_tgid if isinstance(record, TaskRecord) else 0
-            if parent and self._observer.tracked(parent) is None:
-                self._source.drain()
-                self._observer.meet(parent)  # its row comes later where pids have come round
-            tracked = self._observer.observe_after(self._source.drain, row.tgid, tid=tid, descriptors=descriptors)
+            parent_pid = record.header.parent_tgid if isinstance(record, TaskRecord) else 0
+            tracked = self._observer.observe_after(
+                self._source.drain, row.tgid, parent_pid=parent_pid, tid=tid, descriptors=descriptors
+            )
             if tracked is None or not isinstance(record, TaskRecord):
                 return
             self._learn_and_judge(record, tracked)

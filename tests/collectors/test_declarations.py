@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from collectors.declarations import allows_all_devices, allows_device, in_own_user_namespace, is_privileged
+from collectors.declarations import (
+    allows_all_devices,
+    allows_device,
+    in_own_user_namespace,
+    is_privileged,
+    names_device,
+)
 from collectors.facts import DeclaredNamespace, DeviceRule, Unknown
 from tests.support import build
 
@@ -40,6 +48,30 @@ def test_the_last_rule_that_covers_a_device_decides(
     texts: tuple[str, ...], device: tuple[str, int | None, int | None], *, allowed: bool
 ) -> None:
     assert allows_device(build.declared(device_rules=rules(*texts)), *device) is allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "is_named", "is_named_or_its_major"),
+    [
+        ("+c 10:200 rw", True, True),
+        ("+c 10:* rw", False, True),
+        ("+c *:* rw", False, False),
+        ("+c *:200 rw", False, False),
+        ("+a", False, False),
+        ("-c 10:200 rw", False, False),
+        ("+b 10:200 rw", False, False),
+        ("+c 10:201 rw", False, False),
+        ("+c 11:200 rw", False, False),
+    ],
+)
+def test_a_device_is_named_by_its_number(text: str, *, is_named: bool, is_named_or_its_major: bool) -> None:
+    container = build.container(declared=build.declared(device_rules=rules("-a", text)))
+    assert names_device(container, "c", os.makedev(10, 200)) is is_named
+    assert names_device(container, "c", os.makedev(10, 200), or_its_major=True) is is_named_or_its_major
+
+
+def test_no_device_is_named_by_a_bundle_that_is_not_known() -> None:
+    assert not names_device(build.container(declared=NOT_SEEN), "c", os.makedev(10, 200))
 
 
 def test_all_devices_are_block_and_character_devices() -> None:

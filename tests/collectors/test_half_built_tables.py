@@ -9,8 +9,8 @@ import pytest
 
 from collectors.events import Event, Exec, MountNamespaceGone, MountTable
 from collectors.facts import Executable, Mount, Place, Process
-from tests.collectors.test_observer import CONTAINER, Node
 from tests.support import build
+from tests.support.observed_node import CONTAINER, Node
 from tests.support.proctree import namespace_links
 
 NAMESPACE = 77

@@ -108,6 +108,22 @@ def test_tells_a_burst_in_a_few_events_and_the_last_state_soon(shell: NamespaceS
     assert len(told.tables(inode)) <= 4 + seconds / 0.05
 
 
+def test_having_waited_for_a_processor_makes_no_pause_longer(shell: NamespaceShell) -> None:
+    def parse_late(table: bytes) -> tuple[Mount, ...]:
+        time.sleep(0.5)  # as when others have the processor
+        return parse(table)
+
+    told = Told()
+    inode = shell.mnt_namespace()
+    with running(told, parse_late) as watch:
+        watch.watch(inode, shell.key(), CONTAINER)
+        wait_until(lambda: told.tables(inode), "the first table")
+        armed = watch._watches[inode].armed
+        assert armed is not None
+        wait_until(lambda: armed.quiet_until_ns, "its pause")
+        assert armed.quiet_until_ns - time.monotonic_ns() < 1_000_000_000  # 20 times half a second would be ten
+
+
 def test_watches_the_hosts_own_table() -> None:
     told = Told()
     inode = namespace("self", "mnt")
@@ -124,12 +140,13 @@ def test_an_open_table_outlives_its_process_and_holds_its_mounts(tmp_path: Path)
     if os.geteuid():
         pytest.skip("a mount namespace of its own needs root")
     with namespace_shell() as shell:
-        shell.run(f"cd {tmp_path} && mkdir a b && mount -t tmpfs none a")
-        other = int(shell.run("(sleep 0.3; mount -t tmpfs none b) > /dev/null & echo $!"))
+        shell.run(f"cd {tmp_path} && mkdir a b && mkfifo go && mount -t tmpfs none a")
+        other = int(shell.run("(read _ < go; mount -t tmpfs none b) > /dev/null & echo $!"))
         with open(f"/proc/{shell.pid}/mountinfo", "rb", buffering=0) as table:
             shell.kill()
             poller = select.poll()
             poller.register(table, select.POLLPRI)
+            (tmp_path / "go").write_text("\n")
             assert poller.poll(5000)
             wait_until(lambda: not is_alive(other), "nobody is left in the namespace")
             content = b"".join(iter(lambda: table.read(4096), b""))

@@ -9,8 +9,8 @@ import pytest
 
 from collectors.events import Event, Exec, MountNamespaceGone, MountTable, NamespaceChange, Seen
 from collectors.facts import Mount, Place, Process
-from tests.collectors.test_observer import CONTAINER, SHIM, Node
 from tests.support import build
+from tests.support.observed_node import CONTAINER, SHIM, Node
 from tests.support.proctree import stat_line
 
 NAMESPACE = 77
@@ -62,6 +62,18 @@ def test_a_task_that_executes_while_it_is_looked_at_is_left_to_the_sensor(node: 
     assert of_100(node.told()) == []
     assert node.observer.observe_after(lambda: None, 200) is not None
     assert of_100(node.told()) == [Seen]
+
+
+def test_a_parent_that_nobody_was_told_of_is_met_first_after_what_the_sensor_saw(node: Node) -> None:
+    node.put_member(200)
+    node.put_member(300, parent=200)
+    node.told()
+    order: list[list[int]] = []
+    node.observer.observe_after(lambda: order.append(node.told_pids()), 300, parent_pid=200)
+    assert [*order, node.told_pids()] == [[], [200], [300]]
+    order.clear()
+    node.observer.observe_after(lambda: order.append(node.told_pids()), 300, parent_pid=200)
+    assert [*order, node.told_pids()] == [[], []]
 
 
 def test_a_mount_that_a_task_has_just_made_is_told_before_the_task_that_stands_on_it(node: Node) -> None:

@@ -197,6 +197,9 @@ _ROOT = Ids(0, 0, 0, 0)
 _FULL = Capabilities(0, EVERY_CAPABILITY, EVERY_CAPABILITY, EVERY_CAPABILITY, 0)
 _BOUND = 536871968  # the bounding set that the recorded container has
 _ALL_OF_IT = Capabilities(0, _BOUND, _BOUND, _BOUND, 0)
+_foreign_modules = partial(_value, name="foreign_modules", where=b"proc/modules")
+_kexec_loaded = partial(_value, name="kexec_loaded", where=b"sys/kernel/kexec_loaded")
+_selinux_enforce = partial(_value, name="selinux.enforce", where=b"sys/fs/selinux/enforce")
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
@@ -251,24 +254,24 @@ SCENARIOS: tuple[Scenario, ...] = (
         "module_loaded",
         "The list of modules that are not installed for the kernel gains one; this kernel loads none.",
         "It loses one.",
-        partial(_value, name="foreign_modules", where=b"proc/modules", before=b"", after=b"rootkit"),
-        partial(_value, name="foreign_modules", where=b"proc/modules", before=b"vendor", after=b""),
+        partial(_foreign_modules, before=b"", after=b"rootkit"),
+        partial(_foreign_modules, before=b"vendor", after=b""),
         (("HW-215", 70), ("HW-001", 70)),
     ),
     Scenario(
         "kernel_loaded",
         "kexec_loaded turns from 0 to 1; this kernel has no kexec.",
         "It turns from 1 to 0.",
-        partial(_value, name="kexec_loaded", where=b"sys/kernel/kexec_loaded", before=b"0", after=b"1"),
-        partial(_value, name="kexec_loaded", where=b"sys/kernel/kexec_loaded", before=b"1", after=b"0"),
+        partial(_kexec_loaded, before=b"0", after=b"1"),
+        partial(_kexec_loaded, before=b"1", after=b"0"),
         (("HW-217", 70), ("HW-001", 70)),
     ),
     Scenario(
         "selinux_permissive",
         "selinux.enforce turns from 1 to 0; this kernel has no SELinux.",
         "It turns from 0 to 1.",
-        partial(_value, name="selinux.enforce", where=b"sys/fs/selinux/enforce", before=b"1", after=b"0"),
-        partial(_value, name="selinux.enforce", where=b"sys/fs/selinux/enforce", before=b"0", after=b"1"),
+        partial(_selinux_enforce, before=b"1", after=b"0"),
+        partial(_selinux_enforce, before=b"0", after=b"1"),
         (("HW-209", 50), ("HW-001", 50)),
     ),
     Scenario(

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +36,7 @@ from agent.redaction import Redactor
 from agent.report import AlertBuilder
 from agent.stored_alert import stored
 from agent.text import clipped
+from collectors.closing import closed_on_failure
 from collectors.events import Event
 
 _STEP_SECONDS = 0.1
@@ -160,11 +160,9 @@ def _opened(path: Path) -> tuple[BinaryIO, CaptureReader]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise Refused(f"{path}: it is no regular file")
-        with ExitStack() as unless_readable:
-            stream = unless_readable.enter_context(path.open("rb"))
-            reader = CaptureReader(stream)
-            unless_readable.pop_all()
-            return stream, reader
+        stream = path.open("rb")
+        with closed_on_failure(stream):
+            return stream, CaptureReader(stream)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror or error}") from error
     except CaptureError as error:

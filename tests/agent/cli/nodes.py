@@ -12,25 +12,14 @@ from agent.cli.node import Look, Snapshot
 from agent.config_schema import Config
 from agent.pipeline import Pipeline
 from agent.policy import Policy
-from agent.report import AlertBuilder, HostFacts
+from agent.report import AlertBuilder
 from agent.state import NodeState
 from collectors.events import ContainerSeen, Event, Exec, MountTable, Seen
 from collectors.facts import Container, FileId, Place, Process
 from detectors.base import Tier
 from detectors.catalog import DETECTORS
+from tests.agent.alerts import HOST
 from tests.support import build
-
-HOST = HostFacts(
-    name="node-1",
-    hostname="node-1",
-    id="0123456789abcdef0123456789abcdef",
-    architecture="x86_64",
-    os_name="Debian GNU/Linux",
-    os_version="12",
-    os_platform="debian",
-    os_full="Debian GNU/Linux 12 (bookworm)",
-    kernel="6.1.0-18-amd64",
-)
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\x08a\nb\t\u202e\u2028\ud800<&\"'{}: #"
 """Everything that a terminal obeys or hides: escapes of both sorts, carriage return, bidi, a lone surrogate."""

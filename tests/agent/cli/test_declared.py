@@ -6,7 +6,7 @@ import pytest
 
 from agent.cli.declared import as_confinement, texts
 from collectors.confinement import undecided, wider
-from collectors.facts import NAMESPACE_KINDS, DeclaredNamespace
+from collectors.facts import NAMESPACE_KINDS, CgroupMembership, Confinement, DeclaredNamespace
 from tests.support import build
 
 
@@ -52,6 +52,31 @@ def test_a_namespace_that_is_joined_by_path_may_have_been_the_hosts() -> None:
 )
 def test_wider_than_declared(observed: dict[str, Any], aspects: list[str]) -> None:
     assert widened(**observed) == aspects
+
+
+@pytest.mark.parametrize(
+    ("controllers", "path_at_entry", "aspects"),
+    [
+        (b"misc", None, []),
+        (b"misc", b"/", ["cgroups"]),
+        (b"misc", build.cgroup_path_v1(), ["cgroups"]),
+        (b"name=backup", None, []),
+        (b"name=backup", b"/", []),
+        (b"name=backup", build.cgroup_path_v1(), ["cgroups"]),
+        (b"name=systemd", b"/", ["cgroups"]),
+    ],
+)
+def test_outside_of_a_hierarchy_is_wider_where_the_runtime_may_have_put_it_inside(
+    controllers: bytes, path_at_entry: bytes | None, aspects: list[str]
+) -> None:
+    def vector(path: bytes | None) -> Confinement:
+        line = () if path is None else (CgroupMembership(12, controllers, path),)
+        return build.confinement(cgroups=(*build.cgroups_v1(), *line))
+
+    frame = build.frame(cgroup_paths=frozenset({build.cgroup_path_v1()}))
+    seen = vector(b"/")
+    asked = as_confinement(build.declared(), seen, frame, entered=vector(path_at_entry))
+    assert [each.aspect for each in wider(seen, asked, frame)] == aspects
 
 
 def test_capabilities_beyond_the_declared_ones_are_wider() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.cli.node import Look
 from collectors.events import ContainerSeen, Event, MountTable, Seen
-from collectors.facts import Confinement, DeclaredMount, DeclaredNamespace, Mount, Unknown
+from collectors.facts import CgroupMembership, Confinement, DeclaredMount, DeclaredNamespace, Mount, Unknown
 from tests.agent.cli.nodes import clean, invoke, look_at, sleeping
 from tests.support import build
 
@@ -48,6 +48,17 @@ def test_wider_than_declared_is_status_1_and_red() -> None:
     found = differences(look, "web-1")
     assert set(found) == {"permitted_capabilities", "effective_capabilities", "bounding_capabilities"}
     assert found["effective_capabilities"]["beyond"] == "SYS_ADMIN"
+
+
+def test_a_cgroup_hierarchy_that_is_newer_than_the_container_makes_it_no_wider() -> None:
+    groups = build.cgroups_v1()
+    events = running(1, build.confinement(cgroups=groups), cgroup_paths=frozenset({build.cgroup_path_v1()}))
+    later = build.confinement(cgroups=(*groups, CgroupMembership(12, b"misc", b"/")))
+    look = look_at(*events, Seen(build.NOW_NS + 1, build.first_process(confinement=later)))
+    assert invoke(look, "diff", "web-1").exit_code == 0
+    gone = build.confinement(cgroups=(*groups[1:], replace(groups[0], path=b"/")))
+    look = look_at(*events, Seen(build.NOW_NS + 1, build.first_process(confinement=gone)))
+    assert differences(look, "web-1")["cgroups"]["relation"] == "wider"
 
 
 def test_narrower_and_unknown_are_told_apart() -> None:

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.control import protocol, server, socket_file
-from agent.control.answers import FEED_LIMIT, Feed, Unanswerable
+from agent.control.answers import FEED_LIMIT, NOTHING_YET, Feed, Unanswerable
 from agent.control.client import Connection, ControlError
 from agent.control.protocol import Code, Error, Frames, FromAgent, Hello, Request, encode
 from agent.control.server import DEAF_SECONDS, LOW_WATER_BYTES, MAX_ANSWERS
@@ -139,6 +141,8 @@ def test_a_hundred_slow_clients_neither_stop_the_core_nor_the_others(tmp_path: P
             client = held.enter_context(raw(agent, buffer_bytes=4096))
             with suppress(BrokenPipeError):  # refused already
                 client.sendall(encode(Request(1, "events", {"host": True})))
+        counts = agent.server.counts
+        wait_until(lambda: counts.refused["busy"] + counts.cut_off["displaced"] == 68)
         wait_until(lambda: len(agent.watch._watchers) == 32)
         events = [
             Exec(build.NOW_NS + number, build.process(7000, arguments=b"x" * 4000)) for number in range(FEED_LIMIT * 2)
@@ -150,7 +154,7 @@ def test_a_hundred_slow_clients_neither_stop_the_core_nor_the_others(tmp_path: P
             slowest = max(slowest, time.monotonic() - started)
         wait_until(lambda: not agent.watch._watchers)
         assert slowest < 1.0  # it never waited for a client; a busy machine may take the processor away for a while
-        assert agent.server.counts.refused["busy"] + agent.server.counts.cut_off["displaced"] == 68
+        assert counts.refused["busy"] + counts.cut_off["displaced"] == 68
         with Connection(agent.path) as late:
             assert next(late.ask("status"))
 
@@ -177,6 +181,31 @@ def test_one_that_asks_nothing_gives_way(tmp_path: Path) -> None:
             assert isinstance(heard(idle)[0], Hello)  # and then the end
             second.sendall(encode(Request(1, "status", {})))
             assert second.recv(65_536)
+
+
+def test_one_that_has_asked_does_not_give_way_though_nobody_has_read_it_yet(tmp_path: Path) -> None:
+    """New clients come first in a turn: by then, what another one has sent may be unread."""
+
+    def nothing_yet(_: Any) -> Iterator[object]:
+        return repeat(NOTHING_YET)
+
+    path, methods = str(tmp_path / "control.sock"), {"events": nothing_yet}
+    made = server.ControlServer(
+        path, None, methods, "0.1.0", on_listening=lambda _: None, on_trouble=lambda _: None, limit=1
+    )
+    made._poller.register(made._wakeup, select.POLLIN)
+    made._look_after_the_file()
+    with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+        first.connect(path)
+        made._turn()
+        first.sendall(encode(Request(1, "events", {})))
+        second.connect(path)
+        made._turn()
+        answered = (made.counts.refused["busy"], made.counts.cut_off["displaced"])
+    made._turn()  # hears that the first has gone
+    made.stop()
+    made.run()
+    assert answered == (1, 0)
 
 
 def test_a_socket_that_was_taken_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,13 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from collectors.containers.registry import ContainerRegistry
 from collectors.containers.sources import GoverningFile
 from collectors.facts import (
-    CgroupMembership,
-    Container,
     Declared,
     FileId,
     FileKind,
@@ -25,82 +17,12 @@ from collectors.facts import (
     Reached,
     Unknown,
 )
-from collectors.host import Roots
-
-A = "a1" * 32
-B = "b2" * 32
-UID = "2040f34c-1567-4a38-8d6e-578444975420"
-DOCKER = "run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby"
-CONTAINERD = "run/containerd/io.containerd.runtime.v2.task/k8s.io"
-SECOND = 1_000_000_000
-
-
-class Node:
-    """A node's file tree below a directory, and a clock that stands still."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.now_ns = 1_700_000_000 * SECOND
-        (root / "proc").mkdir()
-        (root / "host").mkdir()
-
-    def registry(self, **options: Any) -> ContainerRegistry:
-        roots = Roots(proc=str(self.root / "proc"), sys=str(self.root / "sys"), host=str(self.root / "host"))
-        return ContainerRegistry(roots, clock_ns=lambda: self.now_ns, **options)
-
-    def path(self, path: str) -> Path:
-        return self.root / "host" / path
-
-    def write(self, path: str, data: bytes | str | dict[str, Any]) -> Path:
-        file = self.path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(
-            data if isinstance(data, bytes) else (data if isinstance(data, str) else json.dumps(data)).encode()
-        )
-        return file
-
-    def process(self, pid: int, cgroup: str = "0::/\n") -> None:
-        (self.root / "proc" / str(pid)).mkdir(exist_ok=True)
-        (self.root / "proc" / str(pid) / "cgroup").write_text(cgroup)
-
-    def bundle(self, path: str, pid: int | None, pid_name: str = "init.pid", **annotations: str) -> None:
-        self.write(f"{path}/config.json", config(annotations))
-        if pid is not None:
-            self.write(f"{path}/{pid_name}", str(pid))
-            self.process(pid)
+from tests.support.container_files import CONTAINERD, DOCKER, SECOND, UID, A, B, Node, config, lines, noticed, state
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
-
-
-def config(annotations: dict[str, str] | None = None, cgroups_path: str = "") -> dict[str, Any]:
-    return {
-        "process": {"cwd": "/", "args": ["sh"]},
-        "root": {"path": "rootfs"},
-        "annotations": annotations or {},
-        "linux": {"cgroupsPath": cgroups_path, "maskedPaths": ["/proc/kcore"]},
-    }
-
-
-def state(pid: int, *paths: str, bundle: str | None = None) -> dict[str, Any]:
-    return {
-        "init_process_pid": pid,
-        "init_process_start": pid * 10,
-        "created": "2026-11-21T20:00:00Z",
-        "cgroup_paths": {f"c{number}": f"/sys/fs/cgroup/c{number}{path}" for number, path in enumerate(paths)},
-        "config": {"labels": [] if bundle is None else [f"bundle={bundle}"]},
-    }
-
-
-def lines(*paths: str) -> tuple[CgroupMembership, ...]:
-    return tuple(CgroupMembership(number, b"", os.fsencode(path)) for number, path in enumerate(paths))
-
-
-def noticed(found: Container | None) -> Container:
-    assert found is not None
-    return found
 
 
 def test_notices_a_docker_container_once(node: Node) -> None:
@@ -426,79 +348,3 @@ def test_keeps_metadata_that_came_first(node: Node) -> None:
     assert container.pod == Pod("n", "p", "", "POD", is_sandbox=True)
     assert registry.merge(A, name="web", labels=dict(container.labels)) is None
     assert noticed(registry.merge(A, name="x" * 10_000)).name == "x" * 4096
-
-
-def test_a_hundred_thousand_made_up_ids_cost_little(node: Node) -> None:
-    node.bundle(f"{DOCKER}/{A}", 100)
-    registry = node.registry(max_without_bundle=64)
-    told = [registry.notice(lines(f"/fake/{number:064x}"), 1) for number in range(20_000)]
-    assert sum(each is not None for each in told) == 64
-    assert len(registry.containers()) == 64
-    counters = registry.counters()
-    assert counters.refused_without_bundle == 20_000 - 64
-    assert counters.deferred_lookups == 20_000 - 200
-    assert counters.emptied_path_caches == 1
-    node.now_ns += SECOND
-    assert noticed(registry.notice(lines(f"/docker/{A}"), 100)).first_pid == 100
-
-
-def test_a_deferred_container_is_found_by_the_next_sweeps(node: Node) -> None:
-    node.bundle(f"{DOCKER}/{A}", 100)
-    registry = node.registry()
-    for number in range(200):
-        registry.notice(lines(f"/fake/{number:064x}"), 1)
-    assert registry.notice(lines(f"/docker/{A}"), 100) is None
-    assert A in {each.id for each in registry.retry_due()}
-
-
-def test_bounds_containers(node: Node) -> None:
-    for number in range(20):
-        node.bundle(f"{DOCKER}/{number:064x}", None)
-    registry = node.registry(max_containers=16)
-    assert len(registry.discover()) == 16
-    assert registry.counters().refused_containers == 4
-
-
-def test_bounds_metadata_without_a_container(node: Node) -> None:
-    registry = node.registry()
-    for number in range(2000):
-        registry.merge(f"{number:064x}", name="x")
-    assert registry.counters().forgotten_metadata == 2000 - 1024
-
-
-def test_answers_many_threads(node: Node) -> None:
-    ids = [f"{number:064x}" for number in range(40)]
-    for each in ids:
-        node.bundle(f"{DOCKER}/{each}", None)
-    registry = node.registry()
-    trouble: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            for each in ids:
-                registry.notice(lines(f"/docker/{each}"), 1)
-                assert registry.owner(lines(f"/docker/{each}")) == each
-                registry.merge(each, name=each)
-                registry.expire(ids)
-        except BaseException as error:  # noqa: BLE001 (of a thread)
-            trouble.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert trouble == []
-    assert {each.name for each in registry.containers()} == set(ids)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.lists(st.binary(max_size=80), max_size=4), st.text(max_size=80))
-def test_never_raises_into_a_sensor(node: Node, paths: list[bytes], name: str) -> None:
-    registry = node.registry()
-    cgroups = tuple(CgroupMembership(0, b"", b"/" + path) for path in paths)
-    registry.notice(cgroups, 1)
-    registry.owner(cgroups)
-    registry.merge(name, name=name, labels={name: name})
-    registry.retry_due()
-    registry.expire(())

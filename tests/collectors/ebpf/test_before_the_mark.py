@@ -2,19 +2,15 @@
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 
 from agent.assembly import assemble, tell_containers
 from agent.config_schema import Config
+from agent.ebpf_assembly import new_ebpf_source
 from agent.selftest.container import ThrowawayContainer
 from agent.selftest.trial import host_victim
-from collectors.ebpf.connections import Connections
-from collectors.ebpf.deeds import Watching
-from collectors.ebpf.object_watch import ObjectWatch
-from collectors.ebpf.sensor import EbpfSource
 from collectors.events import ContainerSeen, Event, NamespaceChange
 from tests.support.ebpf_kernel import BTF
 
@@ -32,19 +28,7 @@ def test_a_child_that_left_before_its_parent_was_judged_is_told_as_the_container
     events: list[Event] = []
     collectors = assemble(Config(), events.append, watch_mounts=False)
     tell_containers(collectors, lambda _: None)
-    source = EbpfSource(
-        collectors.observer,
-        events.append,
-        collectors.host,
-        ring_bytes=1 << 22,
-        request_sweep=lambda: None,
-        watching=Watching(
-            ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(
-                collectors.observer, collectors.host, collectors.roots, events.append, governors=collectors.governors
-            ),
-        ),
-    )
+    source = new_ebpf_source(collectors, events.append, ring_bytes=1 << 22, request_sweep=lambda: None)
     source.open()
     try:
         with ThrowawayContainer(SCRIPT, (act, str(COUNT), str(host_victim()))) as container:

@@ -71,13 +71,14 @@ class Looks:
 
     def __init__(self) -> None:
         self.looks: list[tuple[int, int | None, bool]] = []
-        self.met: list[int] = []
+        self.parents: list[int] = []
         self._tracked = Tracked(ProcessKey(LEADER, 0), cast("Process", object()), "c", 1)
 
     def observe_after(
-        self, catch_up: Callable[[], None], pid: int, *, tid: int | None = None, descriptors: bool = False
+        self, catch_up: Callable[[], None], pid: int, *, parent_pid: int, tid: int | None, descriptors: bool
     ) -> Tracked:
         catch_up()
+        self.parents.append(parent_pid)
         self.looks.append((pid, tid, descriptors))
         return self._tracked
 
@@ -87,9 +88,6 @@ class Looks:
 
     def tracked(self, pid: int) -> Tracked | None:
         return self._tracked if pid == LEADER else None
-
-    def meet(self, pid: int) -> None:
-        self.met.append(pid)
 
     def tracked_pids(self) -> tuple[int, ...]:
         return (LEADER,)
@@ -160,12 +158,12 @@ def test_looks_at_everybody_of_a_container_once_when_a_cgroup_was_renamed() -> N
     assert len(looks.looks) == before + 1
 
 
-def test_meets_a_parent_first_whose_row_comes_later() -> None:
+def test_names_the_parent_whose_row_may_come_later() -> None:
     source, looks = Rows(), Looks()
     row = task_bytes(KIND_ROW, tid=LEADER + 1, tgid=LEADER + 1, parent_tgid=LEADER + 7, session=1, start_ns=5)
     source.rows[LEADER + 1] = row[:ROW_BYTES]
     sweep_of(source, looks).run()
-    assert looks.met == [LEADER + 7]
+    assert looks.parents == [LEADER + 7]
 
 
 def test_has_room_for_a_node_that_grew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,11 @@ import pytest
 
 from agent.assembly import assemble
 from agent.config_schema import Config
-from collectors.ebpf.connections import Connections
+from agent.ebpf_assembly import new_ebpf_source, new_ebpf_sweep
 from collectors.ebpf.counters import COUNTERS
-from collectors.ebpf.deeds import Watching
-from collectors.ebpf.iterator import EbpfSweep
 from collectors.ebpf.libbpf import possible_cpus
-from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.processes import as_key
 from collectors.ebpf.records import KIND_CHANGE, TaskRecord, decode, decode_header, split_rows
-from collectors.ebpf.sensor import EbpfSource
 from collectors.events import Event, Lost, ProcessEvent
 from collectors.facts import Ids
 from tests.support import build
@@ -78,17 +74,7 @@ def test_one_sweep_after_a_loss_everything_is_known_as_it_is(changer: tuple[int,
     events: list[Event] = []
     requests: list[None] = []
     made = assemble(Config(), events.append, watch_mounts=False)
-    source = EbpfSource(
-        made.observer,
-        events.append,
-        made.host,
-        ring_bytes=PAGE,
-        request_sweep=lambda: requests.append(None),
-        watching=Watching(
-            ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(made.observer, made.host, made.roots, events.append, governors=made.governors),
-        ),
-    )
+    source = new_ebpf_source(made, events.append, ring_bytes=PAGE, request_sweep=lambda: requests.append(None))
     source.open()
     try:
         rows = map(decode, split_rows(b"".join(source.read_tasks())))
@@ -106,11 +92,7 @@ def test_one_sweep_after_a_loss_everything_is_known_as_it_is(changer: tuple[int,
         assert (lost.reason, lost.count) == ("ring_full", source.kernel_counts()["lost"])
         assert lost.count >= CHANGES - 4
         assert len(requests) == 1
-        sweep = EbpfSweep(
-            source, made.observer, events.append, proc="/proc", clock_ns=time.time_ns, cpu_ns=time.thread_time_ns,
-            full_every=1,
-        )  # fmt: skip
-        sweep.run()
+        new_ebpf_sweep(made, source, events.append, full_every=1).run()
         assert _last_fsuid(events, pid) == CHANGES
     finally:
         source.close()

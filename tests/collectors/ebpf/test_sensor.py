@@ -1,16 +1,13 @@
-import time
 from pathlib import Path
 
 import pytest
 
 from agent.assembly import assemble
 from agent.config_schema import Config
+from agent.ebpf_assembly import new_ebpf_source
 from collectors.ebpf import sensor
 from collectors.ebpf.calls import CALLS
-from collectors.ebpf.connections import Connections
 from collectors.ebpf.counters import COUNTERS
-from collectors.ebpf.deeds import Watching
-from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Unsupported
 from collectors.events import Event
@@ -21,19 +18,8 @@ HEADER = Path(sensor.__file__).parent / "kernel" / "maps.h"
 def source(object_path: Path) -> EbpfSource:
     events: list[Event] = []
     collectors = assemble(Config(), events.append, watch_mounts=False)
-    return EbpfSource(
-        collectors.observer,
-        events.append,
-        collectors.host,
-        ring_bytes=1 << 20,
-        request_sweep=lambda: None,
-        watching=Watching(
-            ObjectWatch((), "/", 0, clock_ns=time.monotonic_ns),
-            Connections(
-                collectors.observer, collectors.host, collectors.roots, events.append, governors=collectors.governors
-            ),
-        ),
-        object_path=object_path,
+    return new_ebpf_source(
+        collectors, events.append, ring_bytes=1 << 20, request_sweep=lambda: None, object_path=object_path
     )
 
 

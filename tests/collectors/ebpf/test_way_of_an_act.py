@@ -16,12 +16,10 @@ import pytest
 
 from agent.assembly import Collectors, assemble
 from agent.config_schema import Config
-from collectors.ebpf.connections import Connections
-from collectors.ebpf.deeds import Watching
+from agent.ebpf_assembly import new_ebpf_source
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.processes import as_key
 from collectors.ebpf.records import TaskRecord, decode, split_rows
-from collectors.ebpf.sensor import EbpfSource
 from collectors.events import Event, ProcessEvent, WatchKind
 from collectors.watched_objects import Pattern, Watch
 from detectors.base import Finding
@@ -47,15 +45,12 @@ class Way:
             Pattern("/cron.d", WatchKind.PERSISTENCE, Watch.WRITE | Watch.ENTRIES),
             Pattern("/runc", WatchKind.RUNTIME, Watch.WRITE),
         )
-        made = self._collectors
-        connections = Connections(made.observer, made.host, made.roots, self.events.append, governors=made.governors)
-        self.source = EbpfSource(
-            made.observer,
+        self.source = new_ebpf_source(
+            self._collectors,
             self.events.append,
-            made.host,
             ring_bytes=1 << 20,
             request_sweep=lambda: None,
-            watching=Watching(ObjectWatch(patterns, str(host), 0, clock_ns=time.monotonic_ns), connections),
+            object_watch=ObjectWatch(patterns, str(host), 0, clock_ns=time.monotonic_ns),
         )
         self.source.open()
         self.source.watch_objects()
