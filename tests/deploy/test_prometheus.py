@@ -242,6 +242,12 @@ def value(address: str, expression: str) -> float | None:
     return float(answer["result"][0]["value"][1]) if answer and answer["result"] else None
 
 
+def moment(address: str, expression: str) -> float | None:
+    """When the query was evaluated; ``None`` while it gives nothing: on a busy machine scrapes come late."""
+    answer = api(address, f"query?query={urllib.parse.quote(expression)}")
+    return float(answer["result"][0]["value"][0]) if answer and answer["result"] else None
+
+
 def judged(address: str) -> dict[str, str] | None:
     """How the evaluation of each rule went; ``None`` while one has not been evaluated."""
     found = {rule["name"]: rule["health"] for group in api(address, "rules")["groups"] for rule in group["rules"]}
@@ -274,10 +280,10 @@ def test_a_real_prometheus_answers_every_query_of_the_dashboard(prometheus: str)
             expression = expression.replace(name, value)
         return expression
 
-    wait_for(lambda: value(prometheus, "increase(hullwatch_sweep_cpu_seconds_count[10s])"))
+    at = wait_for(lambda: moment(prometheus, "increase(hullwatch_sweep_cpu_seconds_count[10s])"))
     empty = set()
     for title, expression, legend in targets():
-        answer = api(prometheus, f"query?query={urllib.parse.quote(shown(expression))}")
+        answer = api(prometheus, f"query?query={urllib.parse.quote(shown(expression))}&time={at}")
         assert answer is not None, (title, expression)
         labels = set(re.findall(r"{{(\w+)}}", legend))
         assert all(labels <= series["metric"].keys() for series in answer["result"]), (title, legend)
