@@ -97,6 +97,7 @@ class Sources:
         self._own = OwnObjects(collectors.roots.proc, config.state.directory, self._own_files[2], config_path)
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
+        self._tells_again = False
         self._threads: list[threading.Thread] = []
         self._patience = 1
         self._host = collectors.host
@@ -259,9 +260,11 @@ class Sources:
         self._patience = PATIENCE if is_rare else 1
 
     def request_sweep(self) -> None:
-        """Something was lost: sweep at once, and tell everything again."""
-        self._collectors.observer.forget_what_was_told()
-        self._collectors.values.tell_again_at_next_look()
+        """Something was lost: sweep at once, and tell everything again.
+
+        Locks nothing: who tells holds the observer's lock (``test_a_full_queue_holds_up_nobody_who_tells``).
+        """
+        self._tells_again = True
         self._sweep_wanted.set()
 
     def stop(self) -> None:
@@ -285,6 +288,10 @@ class Sources:
         while not self._stopping.is_set():
             started, cpu_ns = time.monotonic(), time.thread_time_ns()
             self._sweep_wanted.clear()
+            if self._tells_again:
+                self._tells_again = False
+                self._collectors.observer.forget_what_was_told()
+                self._collectors.values.tell_again_at_next_look()
             self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
             if self._ebpf is not None:
                 self._ebpf.watch_objects()
