@@ -337,7 +337,7 @@ class Sources:
         if time.monotonic() < self._host_refreshed + HOST_REFRESH_SECONDS * self._patience:
             return
         self._host_refreshed = time.monotonic()
-        host = refresh_baseline(self._host, self._collectors.roots)
+        host = refresh_baseline(self._host, self._collectors.roots, time.time_ns)
         if host != self._host:
             self._host = host
             self._emit(HostSeen(time.time_ns(), host))

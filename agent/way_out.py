@@ -136,7 +136,8 @@ class WayOut:
                 self._failing_since.pop(status.name, None)
                 self._told.discard(status.name)
                 continue
-            since_ns = self._failing_since.setdefault(status.name, at_ns)
+            # A clock that was set back begins anew.
+            since_ns = self._failing_since[status.name] = min(self._failing_since.get(status.name, at_ns), at_ns)
             if status.name not in self._told and at_ns - since_ns >= SINK_AWAY_NS:
                 self._told.add(status.name)
                 why = f"every attempt has failed since {timestamp(since_ns)}"

@@ -33,6 +33,7 @@ from collectors.events import (
 )
 from collectors.facts import CgroupMembership, DeclaredMount, Process, ProcessKey, Unknown
 from collectors.looking import Looking
+from collectors.moments import is_earlier
 from collectors.mountwatch import MountWatch
 
 MAX_PARENTS = 16  # of a process that nobody was told of
@@ -227,7 +228,7 @@ class Observer(Looking):
         with self._lock:
             tracked = self._tracked.get(number)
             told = tracked.told if tracked is not None and tracked.key == process.key else None
-            if told is not None and told.observed_ns >= process.observed_ns:
+            if told is not None and _is_not_later(process, told):
                 return tracked
             at_ns = self._clock_ns()
             settled = self._settle(process, tracked, at_ns, wanted, is_exec=False, is_from_proc=True, is_one_look=True)
@@ -292,6 +293,10 @@ class Observer(Looking):
         with self._lock:
             for tracked in self._tracked.values():
                 tracked.told = None
+
+
+def _is_not_later(process: Process, told: Process) -> bool:
+    return process.observed_ns == told.observed_ns or is_earlier(process.observed_ns, told.observed_ns)
 
 
 def _same(a: Process, b: Process) -> bool:

@@ -45,6 +45,10 @@ class Entry:
         self.next_try_ns = now + min(_LAST_RETRY_NS, _FIRST_RETRY_NS << min(self.attempts, 12))
         self.attempts += 1
 
+    def is_due(self, now: int) -> bool:
+        """It is time to look again; also when the clock was set back."""
+        return not 0 < self.next_try_ns - now <= _LAST_RETRY_NS
+
     def extend(self, prefixes: frozenset[bytes]) -> None:
         """Adds cgroups as a reader in a private cgroup namespace sees them: tails of the container's own.
 

@@ -276,6 +276,18 @@ def test_an_observation_that_is_older_than_the_state_changes_nothing() -> None:
     assert state.process(newer.key) == newer
 
 
+@pytest.mark.parametrize("seconds", [6, 3600, 10 * 365 * 86_400])
+def test_what_is_seen_after_the_clock_was_set_back_counts(seconds: int) -> None:
+    """Else whoever can set the clock back leaves its container unseen, the container's first process too."""
+    state = with_container()
+    for before in (build.first_process(), build.process()):
+        state.apply(Seen(NOW, before))
+        out = replace(before, confinement=build.host_confinement(), observed_ns=NOW - seconds * 10**9)
+        state.apply(Seen(out.observed_ns, out))
+        assert state.process(out.key) == out
+        assert member_of(state, out).process == out
+
+
 def test_reused_pid_is_another_process() -> None:
     state = with_container()
     state.apply(Seen(NOW, build.process()))
