@@ -376,6 +376,8 @@ class NodeState(StateView):
         if not state.is_gone or state.live:
             return
         self._containers.pop(state.container.id, None)
+        for sent in self._senders.values():
+            sent.discard(state.container.id)
         for path in state.container.cgroup_paths:
             if self._cgroups.get(path) == state.container.id:
                 del self._cgroups[path]

@@ -260,6 +260,7 @@ class Observer(Looking):
             live = {tracked.container_id for tracked in self._tracked.values() if tracked.container_id is not None}
             for container_id in self._registry.expire(live):
                 self._mounts.container_gone(container_id)
+                self._container_gone(container_id)
                 self._emit(ContainerGone(self._clock_ns(), container_id))
 
     def is_among_containers(self, tracked: Tracked) -> bool:
