@@ -17,7 +17,7 @@ import structlog
 
 from agent import tally
 from agent.assembly import Collectors
-from agent.care import keep_running
+from agent.care import Pauses, keep_running
 from agent.config_schema import Config
 from agent.control_schema import socket_path
 from agent.errors import ConfigError
@@ -260,10 +260,8 @@ class Sources:
         self._patience = PATIENCE if is_rare else 1
 
     def request_sweep(self) -> None:
-        """Something was lost: sweep at once, and tell everything again.
-
-        Locks nothing: who tells holds the observer's lock (``test_a_full_queue_holds_up_nobody_who_tells``).
-        """
+        """Something was lost: sweep at once, and tell everything again."""
+        # No lock: who tells holds the observer's (test_a_full_queue_holds_up_nobody_who_tells).
         self._tells_again = True
         self._sweep_wanted.set()
 
@@ -288,6 +286,8 @@ class Sources:
         while not self._stopping.is_set():
             started, cpu_ns = time.monotonic(), time.thread_time_ns()
             self._sweep_wanted.clear()
+            if self._stopping.is_set():
+                return  # else the wish that it end may just have been cleared
             if self._tells_again:
                 self._tells_again = False
                 self._collectors.observer.forget_what_was_told()
@@ -378,15 +378,13 @@ class Sources:
 
     def _loop(self, name: str, body: Callable[[], None]) -> None:
         """Run a source until it is told to stop, whatever happens to it."""
-        pause = FIRST_PAUSE_SECONDS
+        pauses = Pauses(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         health = self.health[name]
 
         def go_on(error: Exception) -> bool:
-            nonlocal pause
-            health.is_up = False
+            health.is_up, pause = False, pauses.take()
             self._failed(name, error, pause)
             self._stopping.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             health.is_up = not self._stopping.is_set()
             return health.is_up
 

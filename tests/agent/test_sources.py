@@ -234,3 +234,18 @@ def test_what_was_lost_is_told_in_the_next_sweep(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Sweep, "run", sweep)
     running._sweep()
     assert told == [1, 1, 2, 2]
+
+
+def test_a_sweep_that_is_to_end_begins_no_other_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``stop`` between the question and what follows it: its bell must not be taken for one that was heard."""
+    running = new_sources(Config())
+
+    class StoppedMeanwhile(threading.Event):
+        def clear(self) -> None:
+            running._stopping.set()
+            self.set()
+            super().clear()
+
+    running._sweep_wanted = StoppedMeanwhile()
+    monkeypatch.setattr(Sweep, "run", lambda _: pytest.fail("a pass"))
+    running._sweep()
