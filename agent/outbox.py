@@ -267,7 +267,10 @@ class Outbox:
         known = self._known_cursors()
         for sink, cursor in self._cursors.items():
             stored = self._left_at.get(sink, known.get(sink, 0 if self._was_replaced else cursor))
-            if stored < cursor and file.read(stored, self._edge, 1, 1):
+            try:
+                if stored < cursor and file.read(stored, self._edge, 1, 1):
+                    self._cursors[sink] = stored
+            except OutboxFileError:  # whoever reads it to deliver meets that too, and mends it
                 self._cursors[sink] = stored
         self._unsaved_cursors = set(self._cursors)
 

@@ -461,6 +461,30 @@ def test_a_directory_that_comes_late_has_what_was_not_delivered(opened: Opened, 
     assert drained(box, "a") == old + new  # the new ones once more
 
 
+def test_a_damaged_directory_that_comes_late_costs_no_alert_that_can_be_read(
+    opened: Opened, tmp_path: Path, clock: Clock
+) -> None:
+    box = opened()
+    box.register(["a"])
+    old = some(box, 3)
+    box.append(old)
+    box.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / FILE_NAME)) as file:
+        file.execute("UPDATE alerts SET id = x'00' WHERE sequence = ?", (old[0].sequence,))
+        file.commit()
+    clock.now_ns += 10**9
+    box = opened(tmp_path / "state" / FILE_NAME / "x")  # cannot be made: a file is in the way
+    box._directory = tmp_path / "state"
+    box.register(["a"])
+    new = some(box, 3)
+    box.append(new)
+    assert drained(box, "a") == new
+    clock.monotonic += 10
+    box.tend()
+    assert drained(box, "a") == old[1:] + new
+    assert "corrupt" in {report.reason for report in box.take_reports()}
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this node")
 def test_a_disk_that_is_full_costs_nothing_that_memory_holds(tmp_path: Path) -> None:
     """RLIMIT_FSIZE is what fills up here: a process may not make any file larger."""
