@@ -40,7 +40,7 @@ class IncidentMemory:
             finally:
                 os.close(descriptor)
             self._kept = msgspec.json.decode(data, type=tuple[Numbered, ...])[-MAX_CONTAINERS:]
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError):  # no JSON, not of this shape, or no UTF-8
             return
         incidents.resume(self._kept)
 

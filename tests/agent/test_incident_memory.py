@@ -120,3 +120,14 @@ def test_what_is_written_in_part_takes_nobodys_place_and_is_written_later(tmp_pa
     assert (tmp_path / NAME).read_bytes() == whole
     memory.keep(incidents, NOW_NS + 2 * EVERY_NS)
     assert f"{199:064x}".encode() in (tmp_path / NAME).read_bytes()
+
+
+@pytest.mark.parametrize("at", range(0, 60, 3))
+def test_a_byte_that_is_another_one_costs_no_more_than_the_memory(tmp_path: Path, at: int) -> None:
+    IncidentMemory(tmp_path).keep(second_story(), NOW_NS, is_last=True)
+    data = bytearray((tmp_path / NAME).read_bytes())
+    data[at % len(data)] ^= 0x80
+    (tmp_path / NAME).write_bytes(data)
+    after = Incidents("boot")
+    IncidentMemory(tmp_path).restore(after)
+    assert after.assign("c1", NOW_NS).findings == 1

@@ -7,16 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.control.wanted import Wanted
 from agent.errors import ConfigError
 from agent.outbox import REOPEN_SECONDS, Outbox, Query
 from agent.outbox_file import FILE_NAME
 from agent.outbox_salvage import ASIDE_NAME
+from agent.sinks.journald import entry
 from agent.stored_alert import StoredAlert
 from detectors.base import Severity
 from tests.agent import alerts
@@ -483,6 +486,25 @@ def test_a_damaged_directory_that_comes_late_costs_no_alert_that_can_be_read(
     box.tend()
     assert drained(box, "a") == old[1:] + new
     assert "corrupt" in {report.reason for report in box.take_reports()}
+
+
+@pytest.mark.parametrize("damaged", [b'{"event":{"id":"\xb0"}}', b"[" * 100_000, b"", b"{"])
+def test_an_alert_that_makes_no_sense_any_more_costs_no_other(opened: Opened, tmp_path: Path, damaged: bytes) -> None:
+    box = opened()
+    box.register(["a"])
+    old = some(box, 3)
+    box.append(old)
+    box.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / FILE_NAME)) as file:
+        file.execute("UPDATE alerts SET document = ? WHERE sequence = ?", (damaged, old[1].sequence))
+        file.execute("PRAGMA user_version = 99")
+        file.commit()
+    box = opened()
+    box.register(["a"])
+    assert drained(box, "a") == [old[0], old[2]]
+    damaged_one = replace(old[1], document=damaged)
+    assert not Wanted(namespace="shop").admits_alert(damaged_one)
+    assert b"MESSAGE=" + old[1].rule_id.encode() in entry(damaged_one, b"{}")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this node")
