@@ -105,6 +105,10 @@ class Delivery:
         """There are sinks, and none of them will ever take anything again."""
         return bool(self._couriers) and all(courier.counts.is_gone for courier in self._couriers)
 
+    def failing(self) -> dict[str, bool]:
+        """Of each sink whether its latest attempt failed; looks at nothing else, and so waits for nobody."""
+        return {courier.sink.name: courier.counts.is_failing for courier in self._couriers}
+
     def counts(self) -> dict[str, SinkCounts]:
         """What became of the alerts of each sink."""
         return {courier.sink.name: courier.counts for courier in self._couriers}

@@ -38,9 +38,9 @@ class Heartbeat:
         self._last_ns = now_ns
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.utime(descriptor, ns=(now_ns, now_ns))
+            finally:
+                os.close(descriptor)
         except OSError:
             return
-        try:
-            os.utime(descriptor, ns=(now_ns, now_ns))
-        finally:
-            os.close(descriptor)

@@ -40,7 +40,7 @@ class IncidentMemory:
             finally:
                 os.close(descriptor)
             self._kept = msgspec.json.decode(data, type=tuple[Numbered, ...])[-MAX_CONTAINERS:]
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError):  # no JSON, not of this shape, or no UTF-8
             return
         incidents.resume(self._kept)
 
@@ -55,14 +55,16 @@ class IncidentMemory:
         numbers = tuple(each for each in incidents.numbers() if (each.container_id or "").isascii())[-MAX_CONTAINERS:]
         if numbers == self._kept:
             return
-        self._kept = numbers
         beside = self._path.with_suffix(".new")
         try:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, msgspec.json.encode(numbers))
+                rest = memoryview(msgspec.json.encode(numbers))
+                while rest:  # a disk that becomes full takes a part, and says why not more at the next call
+                    rest = rest[os.write(descriptor, rest) :]
             finally:
                 os.close(descriptor)
             beside.replace(self._path)
         except OSError:
             return
+        self._kept = numbers

@@ -194,7 +194,7 @@ class Incidents:
         if subject is not None:
             container_id = self._container(container_id, subject)
         known = self._open.get(container_id)
-        if known is None or not known.first_ns - self._window_ns <= at_ns <= known.last_ns + self._window_ns:
+        if known is None or not self._covers(known, at_ns):
             if known is not None:
                 self._close(known)
             current = Incident(self._next_id(container_id, at_ns), container_id, at_ns, at_ns)
@@ -231,8 +231,8 @@ class Incidents:
         return tuple(changes)
 
     def expire(self, at_ns: int) -> tuple[IncidentChange, ...]:
-        """Close what has been quiet for a window at that time."""
-        for container_id in [key for key, each in self._open.items() if each.last_ns + self._window_ns < at_ns]:
+        """Close what has been quiet for a window at that time, or lies a window ahead: the clock was set back."""
+        for container_id in [key for key, each in self._open.items() if not self._covers(each, at_ns)]:
             self._close(self._open.pop(container_id))
         changes, self._overdue = self._overdue, []
         return tuple(changes)
@@ -254,6 +254,10 @@ class Incidents:
     def exposures(self) -> dict[str, tuple[Chapter, ...]]:
         """What was told of how each container was given a way out."""
         return {container_id: tuple(given.values()) for container_id, given in self._exposures.items()}
+
+    def _covers(self, incident: Incident, at_ns: int) -> bool:
+        """That moment is within the incident's window."""
+        return incident.first_ns - self._window_ns <= at_ns <= incident.last_ns + self._window_ns
 
     def _container(self, container_id: str | None, subject: ProcessKey) -> str | None:
         """The container of a finding: its own, else that for which the same process was named before."""

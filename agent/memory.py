@@ -140,7 +140,8 @@ def keep_large_blocks_apart() -> None:
 def release() -> None:
     """Drop the caches of our own code, and give what is free then back to the kernel (malloc_trim(3), glibc)."""
     for each in gc.get_objects():
-        if isinstance(each, _CACHE) and each.__module__.startswith(_OURS) and each.cache_parameters()["maxsize"] != 1:
+        # type(), since isinstance() asks an object for its __class__, and a dead weak proxy raises at every question.
+        if type(each) is _CACHE and each.__module__.startswith(_OURS) and each.cache_parameters()["maxsize"] != 1:
             each.cache_clear()
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

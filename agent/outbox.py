@@ -253,9 +253,8 @@ class Outbox:
             self._saved = self._edge
             self._retry_at = 0.0
             self._troubles.note(None)
-            self._cursors.go_back(
-                self._known_cursors(), lambda after: bool(file.read(after, self._edge, 1, 1)), is_new=self._was_replaced
-            )
+            known = self._known_cursors()
+            self._cursors.go_back(known, lambda after: file.may_hold(after, self._edge), is_new=self._was_replaced)
             self._changed.notify_all()
 
     def _opened(self, directory: Path) -> OutboxFile:

@@ -201,6 +201,13 @@ class OutboxFile:
                     found.append(alert)
         return found
 
+    def may_hold(self, after: int, until: int) -> bool:
+        """There are such. Damage counts as one: who reads it to deliver it meets the damage, and mends it."""
+        try:
+            return bool(self.read(after, until, 1, 1))
+        except OutboxFileError:
+            return True
+
     def waiting(self, after: int, until: int, min_severity: int) -> tuple[int, int | None]:
         """How many alerts of a severity are behind ``after``, and when the first of them came in."""
         with translated(), self._read_lock:
@@ -232,12 +239,12 @@ class OutboxFile:
                 " AND (?4 IS NULL OR rule_id = ?4) AND (?5 IS NULL OR substr(container_id, 1, length(?5)) = ?5)"
                 " AND sequence < ?6 ORDER BY sequence DESC LIMIT ?7",
                 (
-                    -MAX_SEQUENCE if wanted.since_ns is None else wanted.since_ns,
-                    MAX_SEQUENCE if wanted.until_ns is None else wanted.until_ns,
-                    0 if wanted.min_severity is None else wanted.min_severity,
+                    _number(wanted.since_ns, -MAX_SEQUENCE),
+                    _number(wanted.until_ns, MAX_SEQUENCE),
+                    _number(wanted.min_severity, 0),
                     wanted.rule,
                     wanted.container,
-                    MAX_SEQUENCE if wanted.before is None else wanted.before,
+                    _number(wanted.before, MAX_SEQUENCE),
                     limit,
                 ),
             )
@@ -247,6 +254,11 @@ class OutboxFile:
         """Sync what was committed, and move it from the WAL into the file; holds up neither writer nor readers."""
         with translated(), self._sync_lock:
             self._syncer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _number(wanted: int | None, otherwise: int) -> int:
+    """What somebody asked for, as a number that SQLite has."""
+    return otherwise if wanted is None else max(-MAX_SEQUENCE, min(wanted, MAX_SEQUENCE))
 
 
 def _prepare(writer: sqlite3.Connection) -> None:

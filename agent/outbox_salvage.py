@@ -91,7 +91,7 @@ def _sound(row: tuple[object, ...]) -> StoredAlert | None:
     try:
         alert = alert_of(row)
         document = msgspec.json.decode(alert.document)
-    except (OutboxFileError, msgspec.DecodeError):
+    except (OutboxFileError, ValueError, RecursionError):  # no row of ours, no JSON, no UTF-8
         return None
     match document:
         case {"event": {"id": str(name)}} if name == alert.id:

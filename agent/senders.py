@@ -34,3 +34,8 @@ class Senders:
     def forget(self, pid: int) -> None:
         """It has ended."""
         self._into.pop(pid, None)
+
+    def forget_container(self, container_id: str) -> None:
+        """It is gone: a shim may outlive thousands."""
+        for into in self._into.values():
+            into.discard(container_id)

@@ -17,7 +17,7 @@ import structlog
 
 from agent import tally
 from agent.assembly import Collectors
-from agent.care import keep_running
+from agent.care import Pauses, keep_running
 from agent.config_schema import Config
 from agent.control_schema import socket_path
 from agent.ebpf_assembly import new_ebpf_source, new_ebpf_sweep
@@ -95,6 +95,7 @@ class Sources:
         self._own = OwnObjects(collectors.roots.proc, config.state.directory, self._own_files[2], config_path)
         self._stopping = threading.Event()
         self._sweep_wanted = threading.Event()
+        self._tells_again = False
         self._threads: list[threading.Thread] = []
         self._patience = 1
         self._host = collectors.host
@@ -242,8 +243,8 @@ class Sources:
 
     def request_sweep(self) -> None:
         """Something was lost: sweep at once, and tell everything again."""
-        self._collectors.observer.forget_what_was_told()
-        self._collectors.values.tell_again_at_next_look()
+        # No lock: who tells holds the observer's (test_a_full_queue_holds_up_nobody_who_tells).
+        self._tells_again = True
         self._sweep_wanted.set()
 
     def stop(self) -> None:
@@ -267,6 +268,12 @@ class Sources:
         while not self._stopping.is_set():
             started, cpu_ns = time.monotonic(), time.thread_time_ns()
             self._sweep_wanted.clear()
+            if self._stopping.is_set():
+                return  # else the wish that it end may just have been cleared
+            if self._tells_again:
+                self._tells_again = False
+                self._collectors.observer.forget_what_was_told()
+                self._collectors.values.tell_again_at_next_look()
             self._refresh_node()  # before the sweep: it is told when the agent says that it is ready
             if self._ebpf is not None:
                 self._ebpf.watch_objects()
@@ -312,7 +319,7 @@ class Sources:
         if time.monotonic() < self._host_refreshed + HOST_REFRESH_SECONDS * self._patience:
             return
         self._host_refreshed = time.monotonic()
-        host = refresh_baseline(self._host, self._collectors.roots)
+        host = refresh_baseline(self._host, self._collectors.roots, time.time_ns)
         if host != self._host:
             self._host = host
             self._emit(HostSeen(time.time_ns(), host))
@@ -353,15 +360,13 @@ class Sources:
 
     def _loop(self, name: str, body: Callable[[], None]) -> None:
         """Run a source until it is told to stop, whatever happens to it."""
-        pause = FIRST_PAUSE_SECONDS
+        pauses = Pauses(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         health = self.health[name]
 
         def go_on(error: Exception) -> bool:
-            nonlocal pause
-            health.is_up = False
+            health.is_up, pause = False, pauses.take()
             self._failed(name, error, pause)
             self._stopping.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             health.is_up = not self._stopping.is_set()
             return health.is_up
 

@@ -43,6 +43,7 @@ from collectors.facts import (
     Process,
     ProcessKey,
 )
+from collectors.moments import is_earlier
 from collectors.mount_tables import ids_of
 from detectors.base import Tier
 
@@ -118,7 +119,7 @@ class NodeState(StateView):
             record = self._admit(process)
             if record is None:
                 return
-        elif process.observed_ns < record.process.observed_ns:
+        elif is_earlier(process.observed_ns, record.process.observed_ns):
             return
         else:
             if process.parent_pid != record.process.parent_pid:
@@ -362,6 +363,7 @@ class NodeState(StateView):
         if not state.is_gone or state.live:
             return
         self._containers.pop(state.container.id, None)
+        self._senders.forget_container(state.container.id)
         for path in state.container.cgroup_paths:
             if self._cgroups.get(path) == state.container.id:
                 del self._cgroups[path]

@@ -11,6 +11,7 @@ from agent.records import MAX_ANCESTORS, ContainerState, MountState, Record
 from collectors.confinement import Frame
 from collectors.events import MountTable
 from collectors.facts import Container, HostBaseline, Mount, Process, ProcessKey, Unknown
+from collectors.moments import is_earlier
 from detectors.base import Member, Tier
 
 
@@ -192,4 +193,4 @@ class StateView:
 def _is_before_entry(record: Record, process: Process) -> bool:
     """The task was seen so on its way in, and what it became has been told already: two sensors saw it."""
     entry = record.entry
-    return entry is not None and entry.key == process.key and process.observed_ns < entry.observed_ns
+    return entry is not None and entry.key == process.key and is_earlier(process.observed_ns, entry.observed_ns)

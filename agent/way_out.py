@@ -131,16 +131,17 @@ class WayOut:
 
     def _note_sinks(self, at_ns: int) -> None:
         """Tell of a sink that has failed for a while; once for each time that it is away."""
-        for status in self.delivery.sink_statuses():
-            if not status.is_failing:
-                self._failing_since.pop(status.name, None)
-                self._told.discard(status.name)
+        for name, is_failing in self.delivery.failing().items():
+            if not is_failing:
+                self._failing_since.pop(name, None)
+                self._told.discard(name)
                 continue
-            since_ns = self._failing_since.setdefault(status.name, at_ns)
-            if status.name not in self._told and at_ns - since_ns >= SINK_AWAY_NS:
-                self._told.add(status.name)
+            # A clock that was set back begins anew.
+            since_ns = self._failing_since[name] = min(self._failing_since.get(name, at_ns), at_ns)
+            if name not in self._told and at_ns - since_ns >= SINK_AWAY_NS:
+                self._told.add(name)
                 why = f"every attempt has failed since {timestamp(since_ns)}"
-                self._emit(AgentTrouble(at_ns, TroubleKind.SINK_UNREACHABLE, status.name, why))
+                self._emit(AgentTrouble(at_ns, TroubleKind.SINK_UNREACHABLE, name, why))
 
     def _started(self) -> AlertPath:
         assert self._path is not None

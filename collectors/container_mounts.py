@@ -31,6 +31,7 @@ from collectors.facts import (
 )
 from collectors.host import Roots
 from collectors.layers import layer_of
+from collectors.moments import is_earlier
 from collectors.mount_tables import ids_of
 from collectors.mountwatch import MountWatch
 from collectors.notable import is_notable, shared_streams
@@ -121,7 +122,7 @@ class ContainerMounts:
         known = self._tables.get(event.mnt_namespace)
         root = _root_of(event.mounts)
         earliest_ns = self._built_ns.get(event.mnt_namespace, 0) if known is None else known.read_ns
-        if root is None or read_ns < earliest_ns:
+        if root is None or is_earlier(read_ns, earliest_ns):
             return
         if known is None and event.container_id is not None and any(map(self._is_hosts_root, event.mounts)):
             return

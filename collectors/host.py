@@ -42,6 +42,7 @@ REMOTE_TYPES = (b"nfs", b"cifs", b"smb", b"fuse", b"ceph", b"9p", b"afs", b"lust
 
 _MAX_MOUNTINFO_BYTES = 8 << 20
 _MAX_VALUE_BYTES = 4096
+_CLOCK_SET_NS = 1_000_000_000  # what differs by less is drift, and no news
 _NO_FACT = Unknown("not_read")
 
 
@@ -76,7 +77,7 @@ def read_baseline(roots: Roots, clock_ns: Callable[[], int]) -> HostBaseline:
         namespaces=namespaces,
         root=_read_host_root(roots, namespaces),
         boot_id=read_boot_id(roots),
-        boot_time_ns=clock_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+        boot_time_ns=_read_boot_time(clock_ns),
         ticks_per_second=os.sysconf("SC_CLK_TCK"),
         source=source,
         internal_devices=internal_devices | ({nsfs_device} if isinstance(nsfs_device, int) else frozenset()),
@@ -91,17 +92,25 @@ def read_baseline(roots: Roots, clock_ns: Callable[[], int]) -> HostBaseline:
     )
 
 
-def refresh_baseline(host: HostBaseline, roots: Roots) -> HostBaseline:
+def refresh_baseline(host: HostBaseline, roots: Roots, clock_ns: Callable[[], int]) -> HostBaseline:
     """The baseline with what a node's upkeep changes: disks that came and went, programs that were upgraded.
+
+    Another time of boot too: it is the wall clock's, and somebody may have set that, at start as a rule.
 
     A value that the kernel was given since (another ``core_pattern``) makes its program no known helper.
     """
+    boot_time_ns = _read_boot_time(clock_ns)
     return replace(
         host,
         block_devices=frozenset(read_block_devices(roots.sys)),
         known_helpers=find_all_trusted(roots.host, host.helper_paths),
         runtime_binaries=find_runtimes(roots.host),
+        boot_time_ns=host.boot_time_ns if abs(boot_time_ns - host.boot_time_ns) < _CLOCK_SET_NS else boot_time_ns,
     )
+
+
+def _read_boot_time(clock_ns: Callable[[], int]) -> int:
+    return clock_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def read_lsms(roots: Roots) -> frozenset[str] | Unknown:

@@ -172,6 +172,11 @@ class Looking:
         if len(self._outer_parents) > MAX_OUTER_PARENTS:
             del self._outer_parents[next(iter(self._outer_parents))]
 
+    def _container_gone(self, container_id: str) -> None:
+        """Nobody is sent into it any more: a shim may live on, and send into thousands, one after the other."""
+        for sent in self._outer_parents.values():
+            sent.discard(container_id)
+
     def _has_threads(self, pid: int) -> bool:
         try:
             return self._reader.has_threads(pid)

@@ -111,7 +111,6 @@ class MountWatch:
         self._wakeup = WakeUp()
         self._is_stopping = False
         self._poller = select.poll()  # from here on the thread's own
-        self._poller.register(self._wakeup, select.POLLIN)
         self._by_mountinfo: dict[int, _Watch] = {}
         self._by_pidfd: dict[int, _Watch] = {}
 
@@ -152,14 +151,20 @@ class MountWatch:
         self._wakeup.ring()
 
     def run(self) -> None:
-        """Watch until ``stop``, and close every descriptor."""
+        """Watch until ``stop``, and close every descriptor. May be run again after it raised: what is wanted stays."""
+        self._poller = select.poll()
+        self._poller.register(self._wakeup, select.POLLIN)
+        with self._lock:
+            self._changed = deque(self._watches.values())
+            self._wakeup.ring()
         try:
             while not self._is_stopping:
                 self._turn()
         finally:
             for watch in list(self._by_mountinfo.values()):
                 self._disarm(watch)
-            self._wakeup.close()
+            if self._is_stopping:
+                self._wakeup.close()
 
     def _turn(self) -> None:
         """Wait for the bell, a change, the end of a process, or until a change is due; and do what follows."""

@@ -33,6 +33,7 @@ from collectors.events import (
 )
 from collectors.facts import CgroupMembership, DeclaredMount, Process, ProcessKey, Unknown
 from collectors.looking import Looking
+from collectors.moments import is_earlier
 from collectors.mountwatch import MountWatch
 
 MAX_PARENTS = 16  # of a process that nobody was told of
@@ -237,7 +238,7 @@ class Observer(Looking):
         with self._lock:
             tracked = self._tracked.get(number)
             told = tracked.told if tracked is not None and tracked.key == process.key else None
-            if told is not None and told.observed_ns >= process.observed_ns:
+            if told is not None and _is_not_later(process, told):
                 return tracked
             at_ns = self._clock_ns()
             settled = self._settle(process, tracked, at_ns, wanted, is_exec=False, is_from_proc=True, is_one_look=True)
@@ -275,6 +276,7 @@ class Observer(Looking):
             live = {tracked.container_id for tracked in self._tracked.values() if tracked.container_id is not None}
             for container_id in self._registry.expire(live):
                 self._mounts.container_gone(container_id)
+                self._container_gone(container_id)
                 self._emit(ContainerGone(self._clock_ns(), container_id))
 
     def is_among_containers(self, tracked: Tracked) -> bool:
@@ -308,6 +310,10 @@ class Observer(Looking):
         with self._lock:
             for tracked in self._tracked.values():
                 tracked.told = None
+
+
+def _is_not_later(process: Process, told: Process) -> bool:
+    return process.observed_ns == told.observed_ns or is_earlier(process.observed_ns, told.observed_ns)
 
 
 def _same(a: Process, b: Process) -> bool:

@@ -31,6 +31,7 @@ from collectors.events import Event, KernelValue
 from collectors.facts import NOT_READ, Container, HostBaseline, Mount, Unknown
 from collectors.host import Roots, read_host_mounts
 from collectors.kernel_modules import ForeignModules
+from collectors.moments import is_within
 from collectors.proc.ns import parse_ns_link
 
 SOURCE = "kernel value"
@@ -277,7 +278,7 @@ class KernelValues:
                 del self._known[key]
         for container_id in containers:
             self._noticed_ns.setdefault(container_id, now_ns)
-        settled = [each for each in self._noticed_ns if self._noticed_ns[each] + SETTLE_NS <= now_ns]
+        settled = [each for each in self._noticed_ns if not is_within(now_ns, self._noticed_ns[each], SETTLE_NS)]
         for _ in range(min(CONTAINERS_AT_A_LOOK, len(settled))):
             self._turn = (self._turn + 1) % len(settled)
             self._look_at_container(containers[settled[self._turn]])

@@ -300,8 +300,11 @@ class ControlServer:
         for number in [each for each in client.answers if each not in client.waiting]:
             if len(client.out) >= LOW_WATER_BYTES:
                 return
+            answer = client.answers.get(number)
+            if answer is None:  # the client was found gone when the one before was told
+                return
             try:
-                value = next(client.answers[number])
+                value = next(answer)
             except StopIteration:
                 self._say(client, End(number))
                 self._drop(client, number)

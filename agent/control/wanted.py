@@ -65,7 +65,11 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             return False
         if self.namespace is self.pod is self.container is self.incident is None:
             return True
-        return self._admits_head(_HEAD.decode(alert.document))
+        try:
+            head = _HEAD.decode(alert.document)
+        except (ValueError, RecursionError):  # a damaged file of the outbox: it is nobody's
+            return False
+        return self._admits_head(head)
 
     def _admits_head(self, head: _Head) -> bool:
         pod = head.orchestrator

@@ -215,7 +215,11 @@ class Connector:
             raise SinkError(self._sink, f"{target.host} has no address: {said(error)}") from error
         problem = "it has no address"
         for family, kind, protocol, _, address in found:
-            opened = socket.socket(family, kind, protocol)
+            try:  # also to make one: a name may have IPv6 addresses, and the node no IPv6
+                opened = socket.socket(family, kind, protocol)
+            except OSError as error:
+                problem = said(error)
+                continue
             try:
                 with closed_on_failure(opened):
                     opened.settimeout(deadline.remaining())
@@ -230,7 +234,10 @@ class Connector:
     def _unix(self, deadline: Deadline) -> socket.socket:
         """A stream, or, where a datagram socket listens (as /dev/log), a datagram socket."""
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            opened = socket.socket(socket.AF_UNIX, kind)
+            try:
+                opened = socket.socket(socket.AF_UNIX, kind)
+            except OSError as error:  # no descriptor is left
+                raise SinkError(self._sink, f"no socket: {said(error)}") from error
             try:
                 with closed_on_failure(opened):
                     opened.settimeout(deadline.remaining())

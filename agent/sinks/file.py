@@ -79,6 +79,7 @@ class FileSink:
             self._descriptor = os.open(self._path, flags, 0o600)
             found = os.fstat(self._descriptor)
             if not stat.S_ISREG(found.st_mode):
+                self._close()  # else the next attempt would take it for a file that is open
                 raise SinkError(self.name, f"{self._path}: is no regular file")
             if found.st_size and os.pread(self._descriptor, 1, found.st_size - 1) != _LINE_FEED:
                 self._append(self._descriptor, _LINE_FEED)

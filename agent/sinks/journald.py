@@ -103,7 +103,7 @@ def _field(name: str, value: bytes) -> bytes:
 
 def _message(alert: StoredAlert) -> bytes:
     """The alert's sentence."""
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(ValueError, RecursionError):  # a damaged file of the outbox: no JSON, or no UTF-8
         match msgspec.json.decode(alert.document):
             case {"message": str(message)}:
                 return message.encode()

@@ -2,7 +2,7 @@
 
 No buffer of Python's is between: a line that ``send`` returned for is with the kernel, and one that failed is not
 written later by a flush. A pipe's reader that is slow makes the call wait, ``TIMEOUT_SECONDS`` at most without any
-progress.
+progress: no write is begun before there is room for it, since one to a descriptor that blocks would wait for ever.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class StdoutSink:
     def _write_all(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
+            self._wait()
             try:
-                written = os.write(self._descriptor, rest)
-            except BlockingIOError:  # whoever started us shares a descriptor that does not block
-                self._wait()
+                written = os.write(self._descriptor, rest[: select.PIPE_BUF])  # poll(2): so much will not block
+            except BlockingIOError:  # somebody else has written there since
                 continue
             except BrokenPipeError as error:
                 raise SinkGone(self.name, "nobody reads it any more") from error

@@ -116,8 +116,7 @@ class ConnectorSource:
         self._wakeup = WakeUp()
         self._is_stopping = False
         self._socket: ConnectorSocket | None = None
-        self._poller = select.poll()
-        self._poller.register(self._wakeup, select.POLLIN)
+        self._poller = self._new_poller()
         self._tracker = LossTracker()
         self._offset_ns = measure_offset_ns()
         self._measured_at_ns: int | None = None  # of the record that it was measured for
@@ -136,14 +135,20 @@ class ConnectorSource:
         self._poller.register(self._socket, select.POLLIN)
 
     def run(self) -> None:
-        """Read until ``stop``; opens the socket if that was not done. A socket that cannot be reopened raises."""
+        """Read until ``stop``; opens the socket if that was not done. A socket that cannot be reopened raises.
+
+        May be run again then: the bell lives on until ``stop``.
+        """
         try:
             if self._socket is None:
+                self._poller = self._new_poller()
                 self.open()
             while not self._is_stopping:
                 self._turn()
         finally:
-            self.close()
+            self._close_socket()
+            if self._is_stopping:
+                self._wakeup.close()
 
     def stop(self) -> None:
         """Make ``run`` return, from any thread; what is still queued is not read."""
@@ -152,10 +157,19 @@ class ConnectorSource:
 
     def close(self) -> None:
         """Stop to listen; ``run`` does it itself, so this is for a source that was opened and never run."""
+        self._close_socket()
+        self._wakeup.close()
+
+    def _close_socket(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._wakeup.close()
+
+    def _new_poller(self) -> select.poll:
+        """One that knows of no descriptor that was closed: such a number is reported without end, or is another's."""
+        poller = select.poll()
+        poller.register(self._wakeup, select.POLLIN)
+        return poller
 
     def _open_socket(self) -> ConnectorSocket:
         """A listening socket whose queue holds one record of every CPU, to count losses from."""
@@ -191,9 +205,7 @@ class ConnectorSource:
 
     def _reopen(self, broken: ConnectorSocket) -> None:
         """Put a new socket in the place of one that fails; at most ten times a second."""
-        poller = select.poll()
-        poller.register(self._wakeup, select.POLLIN)
-        poller.poll(_REOPEN_PAUSE_MILLISECONDS)
+        self._new_poller().poll(_REOPEN_PAUSE_MILLISECONDS)
         if self._is_stopping:
             return
         self._tracker.note_overrun()

@@ -62,6 +62,10 @@ class Entry:
             cgroup_paths=container.cgroup_paths if is_written else container.cgroup_paths | reference.prefixes,
         )
 
+    def is_due(self, now: int) -> bool:
+        """It is time to look again; also when the clock was set back."""
+        return not 0 < self.next_try_ns - now <= _LAST_RETRY_NS
+
     def extend(self, prefixes: frozenset[bytes]) -> None:
         """Adds cgroups as a reader in a private cgroup namespace sees them: tails of the container's own.
 

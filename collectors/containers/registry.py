@@ -103,7 +103,7 @@ class ContainerRegistry:
             if entry is None:
                 return self._first_notice(reference, now)
             if entry.found is None:
-                return self._retry(entry, now) if now >= entry.next_try_ns else entry.tell()
+                return self._retry(entry, now) if entry.is_due(now) else entry.tell()
             before = entry.container if entry.is_told else None
             self._refresh(entry, entry.found)
             if not entry.has_shown_cgroups:  # discovered on disk, before any process of it was
@@ -119,7 +119,7 @@ class ContainerRegistry:
         """
         with self._lock:
             now = self._clock_ns()
-            due = [each for each in self._without_bundle if self._entries[each].next_try_ns <= now]
+            due = [each for each in self._without_bundle if self._entries[each].is_due(now)]
             found = [self._retry(self._entries[each], now) for each in due[:_RETRIES_AT_ONCE]]
             if self._plain_unread:
                 self._look_for_plain()

@@ -22,6 +22,7 @@ from collectors.events import Event, TcpConnected, UnixConnected
 from collectors.facts import Connection, HostBaseline
 from collectors.governors import Governors
 from collectors.host import Roots
+from collectors.moments import is_within
 from collectors.observer import Observer
 
 ADDRESSES_NS = 30_000_000_000
@@ -91,7 +92,7 @@ class Connections:
 
     def _own_addresses(self, at_ns: int) -> frozenset[str]:
         """The node's own addresses, read anew now and then; none where its routes can't be read."""
-        if at_ns - self._read_at_ns >= ADDRESSES_NS:
+        if not is_within(at_ns, self._read_at_ns, ADDRESSES_NS):
             self._read_at_ns = at_ns
             self._addresses = read_local_addresses(self._proc)
         return self._addresses

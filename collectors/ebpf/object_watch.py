@@ -4,12 +4,14 @@ Each object is opened and handed to a program that notes what the kernel itself 
 place in our own list is the number that comes back with an event. A file that was replaced (another inode under the
 same path) is noticed at the next ``look``; every ``EXPAND_SECONDS`` all patterns are expanded and all is noted anew.
 
-Concurrency: ``look`` and ``use`` belong to the sweep's thread; ``objects`` is asked by the sensor's. The lists they
-share are only ever appended to, or replaced whole. Bounded: objects, and names in a directory.
+Concurrency: ``look`` and ``use`` belong to the sweep's thread; ``objects`` is asked by the sensor's. A number is never
+given twice, so what it means is looked up in one step. Bounded: objects, names in a directory, and the numbers of
+``MAX_FORMER`` files that are no more (tokens of pods come and go for ever).
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import struct
@@ -21,6 +23,7 @@ from collectors.events import Watched
 from collectors.watched_objects import MAX_OBJECTS, Pattern, Watch, expand, opened
 
 EXPAND_SECONDS = 30
+MAX_FORMER = MAX_OBJECTS
 _REQUEST = struct.Struct("<4Q")
 _ROOT = 16  # WATCH_ROOT
 _OWN_ROOT = "/"
@@ -42,18 +45,20 @@ class ObjectWatch:
         self._known: dict[_Where, _Identity] = {}
         self._wanted: dict[_Where, tuple[Watch, tuple[Watched, ...]]] = {}
         self._index_of: dict[_Identity, int] = {}
-        self._objects: list[tuple[Watched, ...]] = [()]  # 0 is none
-        self._flags: list[Watch] = [Watch(0)]
+        self._numbers = itertools.count(1)  # 0 is none
+        self._objects: dict[int, tuple[Watched, ...]] = {}
+        self._flags: dict[int, Watch] = {}
+        self._noted: dict[int, tuple[Watch, tuple[Watched, ...]]] = {}  # since all was noted anew
 
     def objects(self, index: int) -> tuple[Watched, ...]:
         """What the object of a number is, of each kind that it is; empty for a number that was never given."""
-        return self._objects[index] if index < len(self._objects) else ()
+        return self._objects.get(index, ())
 
     def use(self, patterns: Iterable[Pattern]) -> None:
         """Watch these beside those that it was made with, from the next look on; in place of what this said before.
 
-        An object that is wanted no more stays in the kernel's table until the agent ends: a place that was trusted once
-        is told once too often rather than not at all.
+        An object that is wanted no more stays in the kernel's table as long as there is room: a place that was trusted
+        once is told once too often rather than not at all.
         """
         wanted = tuple(patterns)
         if wanted != self._beside:
@@ -69,9 +74,11 @@ class ObjectWatch:
             self._note_root(programs)
             self._wanted = self._expand()
             self._known.clear()
+            self._noted.clear()
         for where, (watch, objects) in self._wanted.items():
             self._look_at(programs, where, watch, objects)
         if is_due:
+            self._settle()
             self.counts["objects"] = len(self._known)
             self.counts["missing"] = len(self._wanted) - len(self._known)
 
@@ -113,13 +120,21 @@ class ObjectWatch:
         """The number of a file; under two paths it is one object, and all that both of them are."""
         index = self._index_of.get(identity)
         if index is None:
-            index = self._index_of[identity] = len(self._objects)
-            self._objects.append(objects)
-            self._flags.append(watch)
-        else:
-            self._objects[index] = tuple(dict.fromkeys((*self._objects[index], *objects)))
-            self._flags[index] |= watch
+            index = self._index_of[identity] = next(self._numbers)
+        noted_watch, noted = self._noted.get(index, (Watch(0), ()))
+        self._noted[index] = noted_watch | watch, tuple(dict.fromkeys((*noted, *objects)))
+        self._objects[index] = tuple(dict.fromkeys((*self._objects.get(index, ()), *objects)))
+        self._flags[index] = self._flags.get(index, Watch(0)) | watch
         return index
+
+    def _settle(self) -> None:
+        """All was noted anew: what a file was before (its inode's number may be another's now) it is no more."""
+        for index, (watch, objects) in self._noted.items():
+            self._objects[index], self._flags[index] = objects, watch
+        former = [identity for identity, index in self._index_of.items() if index not in self._noted]
+        for identity in former[: max(0, len(former) - MAX_FORMER)]:
+            index = self._index_of.pop(identity)
+            del self._objects[index], self._flags[index]
 
     def _note_root(self, programs: BpfObject) -> None:
         try:

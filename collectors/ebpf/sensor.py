@@ -155,7 +155,8 @@ class EbpfSource:
         poller.register(self._wakeup, select.POLLIN)
         poller.register(self._ring.fileno(), select.POLLIN)
         while not self._is_stopping:
-            poller.poll()
+            if any(fd == self._wakeup.fileno() for fd, _ in poller.poll()):
+                self._wakeup.clear()
             if not self._is_stopping:
                 self.drain()
 
@@ -163,7 +164,13 @@ class EbpfSource:
         """Take what the ring holds, in the caller's thread: whoever looks at a task tells what it did before first."""
         with self._reading:
             if self._ring is not None:
-                self._ring.consume()
+                try:
+                    self._ring.consume()
+                except BaseException:
+                    # The kernel rings for a record only where all before it were taken: who waits would not hear of
+                    # those that this one has left (test_what_a_failure_leaves_in_the_ring_is_taken_at_once).
+                    self._wakeup.ring()
+                    raise
 
     def stop(self) -> None:
         """Make ``run`` return, from any thread; what is still queued is not read."""

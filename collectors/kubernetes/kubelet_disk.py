@@ -101,6 +101,7 @@ class KubeletDisk:
         self._stamps: tuple[int | None, ...] = ()
         self._due_ns = 0
         self._not_before_ns = 0
+        self._looked_ns = 0
         self._entries = 0
 
     def use(self, kubelet: Kubelet | Unknown | None) -> None:
@@ -114,6 +115,9 @@ class KubeletDisk:
     def look(self) -> None:
         """Read what changed, and tell the containers about which more is known now."""
         now = self._clock_ns()
+        if now < self._looked_ns:  # the clock was set back
+            self._due_ns = self._not_before_ns = now
+        self._looked_ns = now
         if now < self._not_before_ns:
             return
         stamps = tuple(

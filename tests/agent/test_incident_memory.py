@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,3 +96,38 @@ def test_is_bounded_and_keeps_no_name_that_is_no_text(tmp_path: Path) -> None:
         incidents.assign(f"c{number}", NOW_NS)
     incidents.assign("\udcff", NOW_NS)
     assert len(restarted(tmp_path, incidents).numbers()) == MAX_CONTAINERS
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file can become larger: what is written across that is written in part (setrlimit(2), RLIMIT_FSIZE)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_is_written_in_part_takes_nobodys_place_and_is_written_later(tmp_path: Path) -> None:
+    memory, incidents = IncidentMemory(tmp_path), second_story()
+    memory.keep(incidents, NOW_NS)
+    whole = (tmp_path / NAME).read_bytes()
+    for number in range(200):
+        incidents.assign(f"{number:064x}", NOW_NS)
+    with room_for(4096):
+        memory.keep(incidents, NOW_NS + EVERY_NS)
+    assert (tmp_path / NAME).read_bytes() == whole
+    memory.keep(incidents, NOW_NS + 2 * EVERY_NS)
+    assert f"{199:064x}".encode() in (tmp_path / NAME).read_bytes()
+
+
+@pytest.mark.parametrize("at", range(0, 60, 3))
+def test_a_byte_that_is_another_one_costs_no_more_than_the_memory(tmp_path: Path, at: int) -> None:
+    IncidentMemory(tmp_path).keep(second_story(), NOW_NS, is_last=True)
+    data = bytearray((tmp_path / NAME).read_bytes())
+    data[at % len(data)] ^= 0x80
+    (tmp_path / NAME).write_bytes(data)
+    after = Incidents("boot")
+    IncidentMemory(tmp_path).restore(after)
+    assert after.assign("c1", NOW_NS).findings == 1

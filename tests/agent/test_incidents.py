@@ -57,6 +57,14 @@ def test_a_late_event_belongs_to_the_open_incident() -> None:
     assert late.last_ns == NOW_NS
 
 
+def test_a_clock_that_was_set_back_leaves_no_incident_open() -> None:
+    incidents = Incidents("boot")
+    tell(incidents, "HW-101", Severity.CRITICAL, NOW_NS)
+    assert incidents.expire(NOW_NS - 15 * MINUTE_NS) == ()
+    (closed,) = incidents.expire(NOW_NS - 15 * MINUTE_NS - 1)
+    assert (closed.phase, len(incidents)) == (Phase.CLOSED, 0)
+
+
 def test_containers_and_nodes_are_apart_and_ids_are_repeatable() -> None:
     ids = {Incidents(boot).assign(container, NOW_NS).id for boot in ("a", "b") for container in ("c1", "c2", None)}
     assert len(ids) == 6

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,17 @@ turn(5); print(did)
 del ballast
 turn(60); print(did)
 """
+
+
+def test_a_proxy_of_what_is_gone_harms_nobody() -> None:
+    """A library may hold one; the main thread looks at every object there is."""
+    step = Step("caches", lambda: None, lambda: None)
+    gone = weakref.proxy(step.begin)
+    del step
+    gc.collect()
+    with pytest.raises(ReferenceError):
+        isinstance(gone, int)
+    release()
 
 
 def test_real_memory_rises_and_falls() -> None:

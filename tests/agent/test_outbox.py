@@ -254,6 +254,8 @@ def test_history_is_newest_first_and_selects(opened: Opened, clock: Clock) -> No
     assert box.query(Query(min_severity=Severity.HIGH, rule="HW-1"), 10) == [told[2]]
     assert box.query(Query(container="a"), 10) == [told[1], told[0]]
     assert box.query(Query(container="ab"), 10) == [told[1]]
+    assert box.query(Query(until_ns=1 << 64), 10) == told[::-1]  # more than SQLite has: a client may ask it
+    assert box.query(Query(since_ns=1 << 64), 10) == box.query(Query(min_severity=1 << 64), 10) == []
 
 
 def test_history_of_memory_alone(opened: Opened) -> None:

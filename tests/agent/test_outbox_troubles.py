@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.control.wanted import Wanted
 from agent.errors import ConfigError
 from agent.outbox import REOPEN_SECONDS, Outbox, Query
 from agent.outbox_file import FILE_NAME
 from agent.outbox_salvage import ASIDE_NAME
+from agent.sinks.journald import entry
 from agent.stored_alert import StoredAlert
 from tests.support.outboxes import Clock, Opened, drained, outboxes, some
 
@@ -156,6 +159,49 @@ def test_a_directory_that_comes_late_has_what_was_not_delivered(opened: Opened, 
     clock.monotonic += 10
     box.tend()
     assert drained(box, "a") == old + new  # the new ones once more
+
+
+def test_a_damaged_directory_that_comes_late_costs_no_alert_that_can_be_read(
+    opened: Opened, tmp_path: Path, clock: Clock
+) -> None:
+    box = opened()
+    box.register(["a"])
+    old = some(box, 3)
+    box.append(old)
+    box.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / FILE_NAME)) as file:
+        file.execute("UPDATE alerts SET id = x'00' WHERE sequence = ?", (old[0].sequence,))
+        file.commit()
+    clock.now_ns += 10**9
+    box = opened(tmp_path / "state" / FILE_NAME / "x")  # cannot be made: a file is in the way
+    box._directory = tmp_path / "state"
+    box.register(["a"])
+    new = some(box, 3)
+    box.append(new)
+    assert drained(box, "a") == new
+    clock.monotonic += 10
+    box.tend()
+    assert drained(box, "a") == old[1:] + new
+    assert "corrupt" in {report.reason for report in box.take_reports()}
+
+
+@pytest.mark.parametrize("damaged", [b'{"event":{"id":"\xb0"}}', b"[" * 100_000, b"", b"{"])
+def test_an_alert_that_makes_no_sense_any_more_costs_no_other(opened: Opened, tmp_path: Path, damaged: bytes) -> None:
+    box = opened()
+    box.register(["a"])
+    old = some(box, 3)
+    box.append(old)
+    box.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / FILE_NAME)) as file:
+        file.execute("UPDATE alerts SET document = ? WHERE sequence = ?", (damaged, old[1].sequence))
+        file.execute("PRAGMA user_version = 99")
+        file.commit()
+    box = opened()
+    box.register(["a"])
+    assert drained(box, "a") == [old[0], old[2]]
+    damaged_one = replace(old[1], document=damaged)
+    assert not Wanted(namespace="shop").admits_alert(damaged_one)
+    assert b"MESSAGE=" + old[1].rule_id.encode() in entry(damaged_one, b"{}")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this node")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from agent import sources
 from agent.assembly import assemble
 from agent.config_schema import Config, ContainersConfig, DockerConfig
 from agent.errors import ConfigError
+from agent.inbox import Inbox
 from agent.sources import SensorChoice, Sources
 from collectors.births import Tracked
 from collectors.connector.source import ConnectorSource
@@ -22,11 +24,12 @@ from collectors.containers.docker import DockerMetadata, SourceState
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Denied, Unsupported
-from collectors.events import AgentTrouble, Event, TroubleKind, WatchKind
+from collectors.events import AgentTrouble, Event, Seen, TroubleKind, WatchKind
 from collectors.facts import ProcessKey, Unknown
 from collectors.node.kubelet import STATIC_POD_PATHS, parse_kubelet
 from collectors.node_facts import NodeFacts
 from collectors.observer import Observer
+from collectors.sweep import Sweep
 from collectors.watched_objects import Pattern
 from detectors.base import Tier
 
@@ -186,3 +189,55 @@ def test_tells_of_a_container_that_asks_the_agent(
     new_sources(Config(sensor="poll"), events).asked_by(7)
     told = [(each.part, each.pid) for each in events if isinstance(each, AgentTrouble)]
     assert told == ([("control socket", 7)] if is_told else [])
+
+
+def test_a_full_queue_holds_up_nobody_who_tells() -> None:
+    """The observer tells under its lock: who asks for a sweep then must not want that lock."""
+
+    def lost() -> None:
+        running.request_sweep()
+
+    inbox = Inbox(0, time.time_ns, lost)
+    collectors = assemble(Config(), inbox.put, watch_mounts=False)
+    running = Sources(Config(), collectors, inbox.put)
+    looking = threading.Thread(target=lambda: collectors.observer.observe(os.getpid()), daemon=True)
+    looking.start()
+    looking.join(10)
+    assert not looking.is_alive()
+    assert inbox.dropped
+
+
+def test_what_was_lost_is_told_in_the_next_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[Event] = []
+    running = new_sources(Config(), events)
+    told: list[int] = []
+
+    def sweep(swept: Sweep) -> None:
+        swept.number += 1
+        ourselves = running._collectors.observer.observe(os.getpid())
+        told.append(sum(isinstance(each, Seen) and each.process.key.pid == os.getpid() for each in events))
+        assert ourselves is not None
+        if swept.number == 2:
+            running.request_sweep()
+        elif swept.number == 4:
+            running.stop()
+        running._sweep_wanted.set()
+
+    monkeypatch.setattr(Sweep, "run", sweep)
+    running._sweep()
+    assert told == [1, 1, 2, 2]
+
+
+def test_a_sweep_that_is_to_end_begins_no_other_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``stop`` between the question and what follows it: its bell must not be taken for one that was heard."""
+    running = new_sources(Config())
+
+    class StoppedMeanwhile(threading.Event):
+        def clear(self) -> None:
+            running._stopping.set()
+            self.set()
+            super().clear()
+
+    running._sweep_wanted = StoppedMeanwhile()
+    monkeypatch.setattr(Sweep, "run", lambda _: pytest.fail("a pass"))
+    running._sweep()

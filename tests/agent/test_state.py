@@ -276,6 +276,30 @@ def test_an_observation_that_is_older_than_the_state_changes_nothing() -> None:
     assert state.process(newer.key) == newer
 
 
+def test_a_shim_that_outlives_its_containers_is_no_memory_of_them() -> None:
+    state = state_of(Seen(NOW, build.host_process(900)))
+    for number in range(1, 500):
+        first = build.first_process(number)
+        state.apply(ContainerSeen(NOW, build.container(number)))
+        state.apply(Exec(NOW, replace(first, parent_pid=900)))
+        if number > 1:  # one goes on
+            state.apply(Exit(NOW, first.key))
+            state.apply(ContainerGone(NOW, build.container_id(number)))
+    assert state._senders._into == {900: {build.container_id(1)}}
+
+
+@pytest.mark.parametrize("seconds", [6, 3600, 10 * 365 * 86_400])
+def test_what_is_seen_after_the_clock_was_set_back_counts(seconds: int) -> None:
+    """Else whoever can set the clock back leaves its container unseen, the container's first process too."""
+    state = with_container()
+    for before in (build.first_process(), build.process()):
+        state.apply(Seen(NOW, before))
+        out = replace(before, confinement=build.host_confinement(), observed_ns=NOW - seconds * 10**9)
+        state.apply(Seen(out.observed_ns, out))
+        assert state.process(out.key) == out
+        assert member_of(state, out).process == out
+
+
 def test_reused_pid_is_another_process() -> None:
     state = with_container()
     state.apply(Seen(NOW, build.process()))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -134,6 +135,23 @@ def test_tells_that_nobody_watched_between_two_runs(tmp_path: Path) -> None:
     assert away.kind is TroubleKind.AWAY
 
 
+def test_who_reads_the_history_does_not_hold_up_the_main_thread(tmp_path: Path) -> None:
+    way_out = WayOut(config(tmp_path), on_gone=lambda: None, emit=lambda _: None)
+    builder = AlertBuilder(alerts.HOST, "0.1.0", way_out.first_sequence)
+    way_out.start(builder)
+    way_out.spare_memory(is_sparing=True)  # what waits is in the file alone
+    outbox = way_out._outbox
+    assert outbox._file is not None
+    with outbox._file._read_lock:
+        way_out.take(numbered(builder.next_sequence()))
+        way_out.turned(is_idle=True)
+        main = threading.Thread(target=lambda: way_out.swept(time.time_ns()), daemon=True)
+        main.start()
+        main.join(10)
+        assert not main.is_alive()
+    way_out.stop(10)
+
+
 def test_tells_of_a_sink_that_fails_for_half_a_minute_once_for_each_time(tmp_path: Path) -> None:
     told: list[Event] = []
     unreachable = msgspec.structs.replace(
@@ -150,7 +168,7 @@ def test_tells_of_a_sink_that_fails_for_half_a_minute_once_for_each_time(tmp_pat
     while not any(each.is_failing for each in way_out.delivery.sink_statuses()) and time.monotonic() < deadline:
         time.sleep(0.01)
     now_ns = time.time_ns()
-    for seconds in (0, 20, 31, 40):
+    for seconds in (7200, 0, 20, 31, 40):  # the clock is set back after the first
         way_out.swept(now_ns + seconds * 10**9)
     way_out.stop(0.1)
     (trouble,) = told

@@ -3,6 +3,7 @@
 import mmap
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from collectors.bounded import read_bounded
 from collectors.devices import parse_device_number
 from collectors.errors import CollectorError, Denied, Gone, Malformed, TooLarge
 from collectors.facts import FileId, Namespaces, Unknown
-from collectors.host import Roots, detect_roots, read_baseline, read_boot_id, read_lsms
+from collectors.host import Roots, detect_roots, read_baseline, read_boot_id, read_lsms, refresh_baseline
 from tests.support.proctree import HOST_NAMESPACES, Link, Tree, build_tree, namespace_links, stat_line, status_lines
 
 POD = {"mnt": 4026532700, "net": 4026532701, "cgroup": 4026532702, "ipc": 4026532703, "uts": 4026532704}
@@ -94,6 +95,21 @@ def test_parses_the_roots_of_a_pod_that_sees_the_hosts_processes(tmp_path: Path)
 def test_parses_the_roots_of_a_program_of_the_host(tmp_path: Path, first: Tree) -> None:
     path = build_tree(tmp_path / "proc", {"1": first, "self": {"ns": namespace_links()}})
     assert detect_roots(path).host == "/"
+
+
+def _moved_clock(moved_ns: int) -> int:
+    return time.time_ns() + moved_ns
+
+
+def test_the_time_of_boot_follows_a_clock_that_was_set(tmp_path: Path) -> None:
+    roots = Roots(host=str(tmp_path))
+    baseline = read_baseline(roots, time.time_ns)
+    drifted = refresh_baseline(baseline, roots, partial(_moved_clock, 10**8))
+    assert drifted.boot_time_ns == baseline.boot_time_ns
+    for seconds in (-3600, 3600):
+        moved_ns = seconds * 10**9
+        was_set = refresh_baseline(baseline, roots, partial(_moved_clock, moved_ns))
+        assert abs(was_set.boot_time_ns - baseline.boot_time_ns - moved_ns) < 10**9
 
 
 def test_parses_the_baseline_of_this_machine() -> None:

@@ -263,3 +263,26 @@ def test_gives_every_descriptor_back(shell: NamespaceShell) -> None:
         watch.watch(namespace("self", "mnt"), shell.key(), CONTAINER)
         wait_until(lambda: told.events, "the first table")
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_runs_again_after_an_error_and_goes_on_with_what_is_wanted() -> None:
+    told, failures = Told(), [RuntimeError("nobody foresaw it")]
+
+    def parse_later(table: bytes) -> tuple[Mount, ...]:
+        if failures:
+            raise failures.pop()
+        return parse(table)
+
+    watch = MountWatch(Path("/proc"), told.emit, parse_later, time.time_ns)
+    inode = os.stat("/proc/self/ns/mnt").st_ino
+    watch.watch(inode, ProcessKey(os.getpid(), start_ticks(os.getpid())), CONTAINER)
+    with pytest.raises(RuntimeError):
+        watch.run()
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    try:
+        wait_until(lambda: bool(told.tables(inode)), "the table")
+    finally:
+        watch.stop()
+        thread.join(timeout=5)
+    assert not thread.is_alive()

@@ -37,6 +37,17 @@ def test_sweep_tells_every_process_once(node: Node) -> None:
     assert [type(event) for event in node.told()] == [SweepDone]
 
 
+def test_a_shim_that_outlives_its_containers_is_no_memory_of_them(node: Node) -> None:
+    node.put_member(100)
+    node.sweep.run()
+    (sent,) = (each for each in node.told(ContainerSeen) if isinstance(each, ContainerSeen))
+    assert node.observer._outer_parents == {SHIM: {sent.container.id}}
+    node.remove(100)
+    node.sweep.run()
+    node.observer.refresh_containers()
+    assert node.observer._outer_parents == {SHIM: set()}
+
+
 def test_container_and_its_mount_table_are_told_before_its_process(node: Node) -> None:
     node.put_member(100)
     node.sweep.run()

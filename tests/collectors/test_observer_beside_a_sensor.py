@@ -51,6 +51,14 @@ def test_what_a_sensor_saw_since_the_look_stands(node: Node) -> None:
     assert member(node).observed_ns == gone_out.observed_ns
 
 
+def test_what_is_looked_at_after_the_clock_was_set_back_is_told(node: Node) -> None:
+    _witness(node, replace(member(node), confinement=build.host_confinement(), observed_ns=node.clock()))
+    node.told()
+    node.now_ns -= 3600 * 10**9
+    node.observer.observe_after(lambda: None, 100)
+    assert of_100(node.told()) == [Seen]
+
+
 def test_a_task_that_executes_while_it_is_looked_at_is_left_to_the_sensor(node: Node) -> None:
     node.put_member(200)
     node.told()

@@ -184,6 +184,12 @@ def test_a_containers_cgroup_is_read_when_it_has_settled(node: Node) -> None:
     ]
 
 
+def test_a_clock_that_was_set_back_delays_no_look_at_a_container(node: Node) -> None:
+    node.look()
+    node.now_ns -= 3600 * 10**9
+    assert [name for name, *_ in node.look()] == ["devices.list", "notify_on_release", "notify_on_release"]
+
+
 def test_tells_what_changed_in_a_containers_cgroups(node: Node) -> None:
     node.settle()
     node.write(f"host/{GROUP}/x/notify_on_release", b"1\n")

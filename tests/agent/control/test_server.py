@@ -276,3 +276,18 @@ def test_a_feed_that_is_full_ends_itself() -> None:
     with pytest.raises(Unanswerable) as refusal:
         feed.take()
     assert refusal.value.code is Code.TOO_SLOW
+
+
+def test_a_client_that_goes_amid_several_answers_takes_nobody_along(tmp_path: Path) -> None:
+    """It is found gone when the first of them is told, and all of them end there."""
+    control = server.ControlServer(
+        str(tmp_path / "control.sock"), None, {}, "0", on_listening=lambda _: None, on_trouble=lambda _: None
+    )
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)  # noqa: FBT003 (takes no keyword)
+    client = server._Client(ours, time.monotonic(), answers={1: iter(["a"]), 2: iter(["b"])})
+    control._clients[ours.fileno()] = client
+    control._poller.register(ours)
+    theirs.close()
+    control._go_on(client)
+    assert (control._clients, client.answers) == ({}, {})

@@ -161,3 +161,18 @@ def test_bytes_that_the_receiver_left_unread_are_not_taken(is_unix: bool, socket
         with pytest.raises(SinkError, match="closed the connection: Connection reset by peer"):
             connection.wait_until_taken()
         connection.close()
+
+
+def test_an_address_of_a_family_that_the_node_has_not_got_is_passed_over() -> None:
+    """A name has IPv6 addresses, and the node was started without IPv6 (ipv6.disable=1): socket(2) refuses."""
+    with ScriptedReceiver([lambda _: None]) as receiver:
+        target = parse_address(receiver.address)
+        no_such_family = (12_345, socket.SOCK_STREAM, 0, "", ("::1", target.port, 0, 0))
+
+        def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+            return [no_such_family, (socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
+
+        Connector("siem", target, TlsConfig(), resolve=resolve).open(Deadline("siem", 2.0)).close()
+    connector = Connector("siem", target, TlsConfig(), resolve=lambda *_, **__: [no_such_family])
+    with pytest.raises(SinkError, match="cannot be reached: Address family not supported"):
+        connector.open(Deadline("siem", 2.0))

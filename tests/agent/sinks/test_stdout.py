@@ -77,3 +77,19 @@ def test_waits_for_a_slow_reader_that_made_the_descriptor_not_block(pipe: tuple[
     StdoutSink(FORMATS["ecs"], descriptor=writer).send((large,))
     thread.join(10)
     assert bytes(got) == line + b"\n"
+
+
+def test_a_reader_that_stands_still_is_told_of_where_the_descriptor_blocks(pipe: tuple[int, int]) -> None:
+    said: list[SinkError] = []
+
+    def send() -> None:
+        with pytest.raises(SinkError, match="took nothing") as error:
+            StdoutSink(FORMATS["ecs"], descriptor=pipe[1], timeout_seconds=0.01).send(
+                (alerts.stored(document=b"x" * 100_000),)
+            )
+        said.append(error.value)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert said

@@ -1,5 +1,6 @@
 import ctypes
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -231,3 +232,34 @@ def test_opens_a_socket_that_broke_anew_and_counts_what_was_missed() -> None:
         assert started.lost() >= 3
     assert observer.about(after) == ["forked", "executed", "exited"]
     assert observer.about(missed) == []
+
+
+def test_runs_again_after_an_error_and_waits_for_what_is_open() -> None:
+    """A poller that still has a descriptor of before is never silent: the thread would spin."""
+    observer, failures = Recorder(), [RuntimeError("nobody foresaw it")]
+    reported: list[int] = []
+
+    def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+        reported.extend(mask for _, mask in source._poller.poll(0))
+
+    observer.before_each = fail_once
+    source = ConnectorSource(observer, lambda _: None, receive_buffer_bytes=8 << 20, request_sweep=lambda: None)
+    try:
+        source.open()
+    except CollectorError as error:
+        source.close()
+        pytest.skip(str(error))
+    spawn_and_wait(TRUE)
+    with pytest.raises(RuntimeError):
+        source.run()
+    thread = threading.Thread(target=source.run)
+    thread.start()
+    wait_until(lambda: source._socket is not None, "the socket")
+    pid = spawn_and_wait(TRUE)
+    wait_until(lambda: "exited" in observer.about(pid), "exited")
+    source.stop()
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+    assert set(reported) <= {select.POLLIN}

@@ -32,6 +32,16 @@ def test_a_hundred_thousand_made_up_ids_cost_little(node: Node) -> None:
     assert noticed(registry.notice(lines(f"/docker/{A}"), 100)).first_pid == 100
 
 
+def test_a_clock_that_was_set_back_delays_no_look_for_a_bundle(node: Node) -> None:
+    node.path(DOCKER).mkdir(parents=True)
+    registry = node.registry()
+    noticed(registry.notice(lines(f"/docker/{A}"), 1))
+    node.bundle(f"{DOCKER}/{A}", 100)
+    node.now_ns -= 3600 * SECOND
+    (container,) = registry.retry_due()
+    assert container.first_pid == 100
+
+
 def test_a_deferred_container_is_found_by_the_next_sweeps(node: Node) -> None:
     node.bundle(f"{DOCKER}/{A}", 100)
     registry = node.registry()

@@ -2,6 +2,9 @@ import struct
 from pathlib import Path
 from typing import cast
 
+import pytest
+
+from collectors.ebpf import object_watch
 from collectors.ebpf.libbpf import BpfObject
 from collectors.ebpf.object_watch import EXPAND_SECONDS, ObjectWatch
 from collectors.events import Watched, WatchKind
@@ -96,6 +99,40 @@ def test_patterns_are_expanded_again_after_a_while(tmp_path: Path) -> None:
     assert look(watch) == []
     clock.now_ns = EXPAND_SECONDS * 1_000_000_000
     assert [name for name, _, _ in look(watch)] == ["a.key", "b.key"]
+
+
+def test_a_file_is_what_it_is_now_and_not_what_its_number_was_before(tmp_path: Path) -> None:
+    """The kernel gives the number of an inode again: an alert would name the file of a pod that is gone."""
+    clock = Clock()
+    watch = made(tmp_path, SHADOW, Pattern("/etc/other", WatchKind.PERSISTENCE, Watch.WRITE), clock=clock)
+    assert look(watch) == [("shadow", 1, 1)]
+    (tmp_path / "etc/shadow").rename(tmp_path / "etc/other")
+    clock.now_ns += EXPAND_SECONDS * 10**9
+    look(watch)
+    assert watch.objects(1) == (Watched("/etc/other", WatchKind.PERSISTENCE),)
+    clock.now_ns += EXPAND_SECONDS * 10**9
+    assert look(watch) == [("other", 1, 2)]
+
+
+def test_files_that_come_and_go_for_ever_are_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_watch, "MAX_FORMER", 5)
+    clock = Clock()
+    watch = made(tmp_path, SHADOW, Pattern("/tokens/*", WatchKind.SECRET, Watch.READ), clock=clock)
+    (tmp_path / "tokens").mkdir()
+    kept = []
+    for number in range(40):
+        path = tmp_path / f"tokens/{number}"
+        path.write_text("")
+        kept.append(path.open())  # so that each has an inode of its own
+        look(watch)
+        path.unlink()
+        clock.now_ns += EXPAND_SECONDS * 10**9
+    for file in kept:
+        file.close()
+    assert watch.objects(1) == (Watched("/etc/shadow", WatchKind.SECRET),)
+    assert watch.objects(41) == (Watched("/tokens/39", WatchKind.SECRET),)
+    assert watch.objects(2) == ()
+    assert len(watch._objects) == len(watch._flags) == len(watch._index_of) == 2 + 5
 
 
 def test_what_is_to_be_watched_beside_is_handed_over_at_the_next_look_and_may_change(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
+import os
+import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -8,6 +11,7 @@ from agent.ebpf_assembly import new_ebpf_source
 from collectors.ebpf import sensor
 from collectors.ebpf.calls import CALLS
 from collectors.ebpf.counters import COUNTERS
+from collectors.ebpf.libbpf import RingBuffer
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Unsupported
 from collectors.events import Event
@@ -36,6 +40,44 @@ def test_says_that_the_kernel_has_no_btf(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(Unsupported, match="CONFIG_DEBUG_INFO_BTF"):
         refused.open()
     refused.close()
+
+
+class Ring:
+    """One in which something is left that the kernel rings for no more; the first who takes from it fails."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0)
+        self.is_taken = threading.Event()
+        self._failures = [RuntimeError("nobody foresaw it")]
+
+    def fileno(self) -> int:
+        """Takes the place of ``RingBuffer.fileno``."""
+        return self.fd
+
+    def consume(self) -> int:
+        """Takes the place of ``RingBuffer.consume``."""
+        if self._failures:
+            raise self._failures.pop()
+        self.is_taken.set()
+        return 1
+
+    def close(self) -> None:
+        """Takes the place of ``RingBuffer.close``."""
+        os.close(self.fd)
+
+
+def test_what_a_failure_leaves_in_the_ring_is_taken_at_once(tmp_path: Path) -> None:
+    opened, ring = source(tmp_path / "none.bpf.o"), Ring()
+    opened._ring = cast("RingBuffer", ring)
+    reading = threading.Thread(target=opened.run, daemon=True)
+    reading.start()
+    with pytest.raises(RuntimeError):
+        opened.drain()  # as the sweep's thread does
+    assert ring.is_taken.wait(10)
+    opened.stop()
+    reading.join(10)
+    assert not reading.is_alive()
+    opened.close()
 
 
 def test_counters_are_those_of_the_header_file() -> None:
