@@ -26,7 +26,7 @@ class Meaning(IntEnum):
     PIVOTS = 3  # as above; a runtime does it once on its way in
     UNMOUNTS = 4  # as above; after that the container's mounts are what they will be
     MOUNTS = 5  # as 2; what it mounted is told (``collectors.ebpf.mounting``)
-    MOVES_MOUNT = 6  # the same, of a mount that was made before
+    MOVES_MOUNT = 6  # the same, of a mount that only a descriptor led to before
     MAKES_MOUNT = 7  # the same, of one that only a descriptor leads to
     CLONES_MOUNT = 8  # the same, where its flags say so
 

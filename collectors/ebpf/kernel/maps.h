@@ -92,8 +92,8 @@ enum call_class {
 	CALL_PIVOTS = 3, /* as 2; a runtime does it once on its way in */
 	CALL_UNMOUNTS = 4, /* as 2; after the above, the container's mounts are what they will be */
 	CALL_MOUNTS = 5, /* as 2; the newest mount of the task's namespace is told: mounting.h */
-	CALL_MOVES_MOUNT = 6, /* the same, or the mount of the descriptor that was given */
-	CALL_MAKES_MOUNT = 7, /* that of the descriptor that is returned, in no namespace yet */
+	CALL_MOVES_MOUNT = 6, /* as 2; that of the descriptor that was given, which is attached now */
+	CALL_MAKES_MOUNT = 7, /* as 2; that of the descriptor that is returned, in no namespace yet */
 	CALL_CLONES_MOUNT = 8, /* the same, if the call was to make one */
 	/* from 16 on `enum act_class` of techniques.h */
 };

@@ -73,7 +73,7 @@ static __always_inline struct mount *mount_that_was_made(struct task_struct *tas
 		return !mount || act->arguments[3] & MS_BIND || !BPF_CORE_READ(mount, mnt_master) ? mount : 0;
 	case CALL_MOVES_MOUNT:
 		mount = mount_of_descriptor(task, act->arguments[0]);
-		return mount && BPF_CORE_READ(mount, mnt_ns) == namespace ? mount : newest_mount(namespace);
+		return mount && BPF_CORE_READ(mount, mnt_ns) == namespace ? mount : 0;
 	case CALL_CLONES_MOUNT:
 		return act->arguments[2] & OPEN_TREE_CLONE ? mount_of_descriptor(task, result) : 0;
 	}

@@ -7,6 +7,7 @@
    evade flash_mount TYPE SOURCE POINT          mounts, looks, and takes the mount away at once
    evade flash_mount_apart TYPE SOURCE POINT    the same, in a mount namespace of its own
    evade flash_fsmount TYPE SOURCE              a mount that is never attached, looked into by its descriptor
+   evade fsmount TYPE SOURCE POINT              the same, and attached: what mount(8) does
    evade detached_release_agent  opens release_agent of a cgroup hierarchy that is mounted nowhere
    evade clone_into CGROUP N     a child that is born in another cgroup, and sleeps */
 #define _GNU_SOURCE
@@ -26,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define SYS_MOVE_MOUNT 429
 #define SYS_FSOPEN 430
 #define SYS_FSCONFIG 431
 #define SYS_FSMOUNT 432
@@ -148,7 +150,7 @@ static long flash_mount(const char *type, const char *source, const char *point,
     return seen;
 }
 
-static long flash_fsmount(const char *type, const char *source)
+static long fsmount_at(const char *type, const char *source, const char *point)
 {
     int made, context = (int)syscall(SYS_FSOPEN, type, 0);
     if (context < 0)
@@ -159,6 +161,8 @@ static long flash_fsmount(const char *type, const char *source)
     made = (int)syscall(SYS_FSMOUNT, context, 0, 0);
     if (made < 0)
         err(1, "fsmount");
+    if (*point && syscall(SYS_MOVE_MOUNT, made, "", AT_FDCWD, point, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        err(1, "move_mount");
     return openat(made, ".", O_RDONLY | O_DIRECTORY);
 }
 
@@ -208,8 +212,8 @@ int main(int argc, char **argv)
         result = ask_for_rename(one, two);
     else if (!strcmp(name, "flash_mount") || !strcmp(name, "flash_mount_apart"))
         result = flash_mount(one, two, three, !strcmp(name, "flash_mount_apart"));
-    else if (!strcmp(name, "flash_fsmount"))
-        result = flash_fsmount(one, two);
+    else if (!strcmp(name, "flash_fsmount") || !strcmp(name, "fsmount"))
+        result = fsmount_at(one, two, three);
     else if (!strcmp(name, "setxattrat"))
         result = give_capability(one);
     else if (!strcmp(name, "detached_release_agent"))
