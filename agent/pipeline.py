@@ -213,6 +213,4 @@ class Pipeline:
 
 def _is_same_subject(event: Event, again: Event) -> bool:
     """The event itself has just been judged; its process need not be, once more."""
-    return (
-        isinstance(event, ProcessEvent) and isinstance(again, ProcessEvent) and event.process.key == again.process.key
-    )
+    return isinstance(event, ProcessEvent) and isinstance(again, Seen) and event.process.key == again.process.key

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from agent.detached_mounts import DetachedMounts
 from agent.entry import as_entered, is_overdue, is_stage, runs_parents_file
 from agent.records import ContainerState, MountState, Record, trim
 from agent.senders import Senders
@@ -28,6 +29,7 @@ from collectors.events import (
     Exit,
     Fork,
     HostSeen,
+    MountMade,
     MountNamespaceGone,
     MountTable,
     ProcessEvent,
@@ -45,7 +47,7 @@ from collectors.facts import (
 )
 from collectors.moments import is_earlier
 from collectors.mount_tables import ids_of
-from detectors.base import Tier
+from detectors.base import Member, Tier
 
 MAX_MOUNT_IDS_EVER = 65_536
 MAX_RUNTIMES_SEEN = 64
@@ -65,6 +67,7 @@ class NodeState(StateView):
         self._becoming: set[ProcessKey] = set()
         self._runtimes_seen: set[FileId] = set()
         self._senders = Senders()
+        self._detached = DetachedMounts()
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. An event that is older than what is known already changes nothing."""
@@ -72,6 +75,7 @@ class NodeState(StateView):
         match event:
             case ProcessEvent():
                 self._observed(event)
+                self._hold_detached(event)
             case Fork():
                 self._forked(event)
             case Exit():
@@ -88,6 +92,7 @@ class NodeState(StateView):
                 self.host = event.host
             case SweepDone():
                 self._overdue(event.at_ns)
+                self._pending.update((each.mount, each) for each in self._detached.left(event.at_ns))
             case _:
                 pass
 
@@ -370,9 +375,17 @@ class NodeState(StateView):
 
     # Mounts ------------------------------------------------------------------------------------------------------
 
+    def _hold_detached(self, event: ProcessEvent) -> None:
+        """A mount that no table has is judged later, when none has taken it; not the runtime's on its way in."""
+        if isinstance(event, MountMade) and isinstance(member := self.member(event.process), Member):
+            left = self._detached.made(event, member.container.id)
+            if left is not None:
+                self._pending[left.mount] = left
+
     def _mounted(self, event: MountTable) -> None:
         known = self._mounts.get(event.mnt_namespace)
         ids = ids_of(event.mounts)
+        self._detached.attached(ids)
         if known is None:
             if len(self._mounts) >= 2 * self._max_containers:
                 self._evict_mounts()

@@ -148,6 +148,27 @@ class FileTouched(ProcessEvent):
     watched: tuple[Watched, ...] = ()
 
 
+class Standing(StrEnum):
+    """Whether a mount that was made is in a mount table."""
+
+    ATTACHED = "attached"  # in that of the process' namespace
+    DETACHED = "detached"  # in none as yet: a descriptor leads to it
+    LEFT = "left"  # in none a while later either
+
+
+@dataclass(frozen=True, slots=True)
+class MountMade(ProcessEvent):
+    """A container process has made a mount, as the kernel held it when the call returned; it may be gone since.
+
+    ``mount.point`` is empty unless it is ``ATTACHED``; options, peer groups and source are as far as the kernel's
+    programs read them. ``container_id`` is whose it was, of one that is ``LEFT``: its process may have ended since.
+    """
+
+    mount: Mount
+    standing: Standing = Standing.ATTACHED
+    container_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Fork(Event):
     """A process was made. ``child.start_ticks`` is the kernel's where it could be read, else from the event's time."""

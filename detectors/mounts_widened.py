@@ -9,8 +9,9 @@ declare), and which is a host disk or cgroup v1 (critical), another directory of
 (high), a file system of another kind, but neither tmpfs nor its like (medium); a mount that was read-only and no longer
 is (by the same scale); a masked path that lost its mask, or whose mask is neither the null device nor a read-only
 tmpfs (high). Mounts that came from the host by propagation, and views of what the container has anyway, are silent;
-proc and sysfs in a nested user namespace are medium. One finding for each mount. The engine tells a mount in a nested
-namespace once for each (container, kind), unless it is critical.
+proc and sysfs in a nested user namespace are medium. One finding for each mount, whether the table told of it or, in
+the ebpf tier, the call that made it. The engine tells a mount in a nested namespace, or in none, once for each
+(container, kind), unless it is critical.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from collectors.events import MountTable
-from collectors.facts import Container, Declared, Mount, Process, Unknown
+from collectors.events import MountMade, MountTable, Standing
+from collectors.facts import Container, Declared, Mount, Process, ProcessKey, Unknown
 from collectors.mount_tables import (
     KERNEL_TYPES,
     PRIVATE_TYPES,
@@ -45,6 +46,7 @@ from detectors.base import (
     NodeView,
     Severity,
     Tier,
+    actor,
 )
 
 _ENGINES_OWN_HOOK = re.compile(r"/proc/[0-9]+/exe\b.*")  # docker's for the network: dockerd itself, by its process
@@ -55,8 +57,11 @@ class _Scene:
     """One mount table of a container, and what it is measured against.
 
     ``before`` is what the table is known to have held, ``None`` when nobody looked; ``given`` explains new rows.
+    ``subject`` is who did it, where that is known or the namespace is not the container's.
     """
 
+    container_id: str
+    subject: ProcessKey | None
     table: tuple[Mount, ...]
     before: tuple[Mount, ...] | None
     added: tuple[Mount, ...]
@@ -64,7 +69,8 @@ class _Scene:
     host_table: tuple[Mount, ...]
     is_nested: bool
     in_own_user_namespace: bool
-    by_hook: bool  # the agent came late, and a hook of the runtime may have mounted it: no more than medium
+    by_hook: bool = False  # the agent came late, and a hook of the runtime may have mounted it: no more than medium
+    is_detached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,11 @@ class _Change:
     severity: Severity
 
 
-def check(event: MountTable, view: NodeView) -> Found:
-    """Compare a container's table with what it was, or was declared to be; judge each change."""
+def check(event: MountTable | MountMade, view: NodeView) -> Found:
+    """Compare a container's table with what it was, or was declared to be; judge each change, or the one mount."""
+    if isinstance(event, MountMade):
+        yield from _check_made(event, view)
+        return
     if event.container_id is None or event.mnt_namespace == view.host.namespaces.mnt:
         return
     first, container = view.first_process(event.container_id), view.container(event.container_id)
@@ -84,20 +93,81 @@ def check(event: MountTable, view: NodeView) -> Found:
     if container is None:
         yield Blind("not_read: the container is not known", event.seen_by)
         return
-    scene = _scene(event, view, container, first)
+    scene = _scene(event, event.container_id, view, container, first)
     if isinstance(scene, Unknown):
         yield Blind(scene.why, event.seen_by)
         return
     told: set[bytes] = set()
     if event.is_building:  # read-only flags and masks come last
-        yield from (_finding(event, scene, change) for change in _gained(scene, view))
+        yield from (_finding(scene, change) for change in _gained(scene, view))
         return
     for change in (*_gained(scene, view), *_writable(scene, view, container)):
         told.add(change.mount.point)
-        yield _finding(event, scene, change)
+        yield _finding(scene, change)
     for change in _unmasked(scene, view, container):
         if change.mount.point not in told:
-            yield _finding(event, scene, change)
+            yield _finding(scene, change)
+
+
+def _check_made(event: MountMade, view: NodeView) -> Found:
+    """Judge a mount at the moment it was made, as the row that it is, or would have been, in its table."""
+    container_id = event.container_id
+    if event.standing is Standing.DETACHED:
+        return  # it comes again, attached or left
+    if container_id is None:
+        member = yield from actor(event.process, view)
+        if member is None:
+            return
+        container_id = member.container.id
+    first = view.first_process(container_id)
+    if isinstance(first, Unknown):
+        return
+    scene = _scene_of_made(event, container_id, view, first)
+    if isinstance(scene, Unknown):
+        yield Blind(scene.why, event.process.key)
+    elif scene is not None:
+        yield from (_finding(scene, change) for change in _gained(scene, view))
+
+
+def _scene_of_made(event: MountMade, container_id: str, view: NodeView, first: Process) -> _Scene | Unknown | None:
+    """``None`` where there is nothing to judge: the table has told of it, or it is the host's own."""
+    own, namespace = first.confinement.namespaces.mnt, event.process.confinement.namespaces.mnt
+    if isinstance(own, Unknown):
+        return own
+    if isinstance(namespace, Unknown):
+        return namespace
+    is_detached = event.standing is Standing.LEFT
+    if namespace == view.host.namespaces.mnt and not is_detached:
+        return None
+    is_nested = is_detached or namespace != own
+    tables = [view.mounts(own), view.mounts_at_start(container_id)]
+    if is_nested and namespace != view.host.namespaces.mnt:
+        tables.append(view.mounts(namespace))
+    known = [table for table in tables if not isinstance(table, Unknown)]
+    if not known and event.mount.fs_type not in KERNEL_TYPES | {b"cgroup"}:
+        return Unknown("not_read: no mount table of the container")
+    before = tuple(mount for table in known for mount in table)
+    if identity(event.mount) in {identity(mount) for mount in before}:
+        return None
+    user, own_user = event.process.confinement.namespaces.user, first.confinement.namespaces.user
+    return _Scene(
+        container_id=container_id,
+        subject=event.process.key,
+        table=(*before, event.mount),
+        before=before,
+        added=(event.mount,),
+        given=before,
+        host_table=_host_table(view),
+        is_nested=is_nested,
+        in_own_user_namespace=is_nested and user != own_user,
+        is_detached=is_detached,
+    )
+
+
+def _host_table(view: NodeView) -> tuple[Mount, ...]:
+    namespace = view.host.namespaces.mnt
+    table = view.mounts(namespace) if isinstance(namespace, int) else namespace
+    return () if isinstance(table, Unknown) else table
 
 
 def _is_half_built(event: MountTable, first: Process, view: NodeView) -> bool:
@@ -111,9 +181,10 @@ def _is_half_built(event: MountTable, first: Process, view: NodeView) -> bool:
     return process is None or view.is_becoming(process)
 
 
-def _scene(event: MountTable, view: NodeView, container: Container, first: Process) -> _Scene | Unknown:
-    own, host_mnt = first.confinement.namespaces.mnt, view.host.namespaces.mnt
-    host_table = view.mounts(host_mnt) if isinstance(host_mnt, int) else host_mnt
+def _scene(
+    event: MountTable, container_id: str, view: NodeView, container: Container, first: Process
+) -> _Scene | Unknown:
+    own = first.confinement.namespaces.mnt
     if isinstance(own, Unknown):
         return own
     is_nested = event.mnt_namespace != own
@@ -132,11 +203,13 @@ def _scene(event: MountTable, view: NodeView, container: Container, first: Proce
     added = _added(event.mounts, before, None if is_nested else container.declared)
     new = {mount.mnt_id for mount in added}
     return _Scene(
+        container_id=container_id,
+        subject=event.seen_by if is_nested else None,
         table=event.mounts,
         before=before,
         added=added,
         given=tuple(mount for mount in event.mounts if mount.mnt_id not in new) + (before or ()),
-        host_table=() if isinstance(host_table, Unknown) else host_table,
+        host_table=_host_table(view),
         is_nested=is_nested,
         in_own_user_namespace=is_nested and _in_own_user_namespace(event, view, first),
         by_hook=before is None and isinstance(container.declared, Declared) and _has_foreign_hook(container.declared),
@@ -238,19 +311,22 @@ def _unmasked(scene: _Scene, view: NodeView, container: Container) -> Iterator[_
                 yield _Change(was, "took the mask off a masked path", Severity.HIGH)
 
 
-def _finding(event: MountTable, scene: _Scene, change: _Change) -> Finding:
+def _finding(scene: _Scene, change: _Change) -> Finding:
     mount = change.mount
     kind = mount.fs_type.decode("utf-8", "backslashreplace")
     point = mount.point.decode("utf-8", "backslashreplace")
     evidence: tuple[tuple[str, EvidenceValue], ...] = (("change", change.what), ("file_system", mount.fs_type))
-    identified: tuple[str, ...] = (event.container_id or "", change.what, kind)
+    identified: tuple[str, ...] = (scene.container_id, change.what, kind)
     if not scene.is_nested or change.severity is Severity.CRITICAL:
         evidence += (("mount_point", mount.point), ("source", mount.source), ("root", mount.root))
         identified += (point,)
+    where = f" at {point}" + (", in a mount namespace of its own" if scene.is_nested else "")
+    if scene.is_detached:
+        where = ", in no mount table: a descriptor leads to it"
     return Finding(
-        f"{change.what}: {kind} at {point}" + (", in a mount namespace of its own" if scene.is_nested else ""),
-        event.container_id,
-        event.seen_by if scene.is_nested else None,
+        f"{change.what}: {kind}{where}",
+        scene.container_id,
+        scene.subject,
         evidence=evidence,
         severity=change.severity,
         confidence=Confidence.LIKELY if scene.by_hook else Confidence.CERTAIN,
@@ -264,7 +340,7 @@ DETECTOR = Detector(
     family=Family.DRIFT,
     severity=Severity.HIGH,
     techniques=(ESCAPE_TO_HOST,),
-    wants=(MountTable,),
+    wants=(MountTable, MountMade),
     check=check,
     weakest=Tier.POLL,
     summary="A container gained a mount that leads out of it, or lost a mask or a read-only mount that kept it in.",
@@ -279,13 +355,21 @@ DETECTOR = Detector(
         "Runtime hooks (GPU drivers) mount what no bundle declares: where the agent came later, medium and likely.",
     ),
     misses=(
-        "A mount that is made and taken away between two reads of the table.",
+        "Below the ebpf tier: a mount that is made and taken away between two reads of the table, and a detached one.",
+        (
+            "In the ebpf tier too, between two reads: a mount that is made writable and read-only again, or moved; a "
+            "mask that is taken off and put back. What is then opened for writing is told by HW-205, 206 and 209."
+        ),
+        (
+            "A mount that another thread takes away within the microseconds before the call's return, or that it "
+            "hides behind a later one: the newest of the namespace is told."
+        ),
         (
             "Where the agent came later: a mount below a declared recursive bind, or in the place of a declared one "
             "that was taken away."
         ),
         "A masked path that never had a mask, where the agent came later: one that the kernel lacks has none either.",
-        "A detached mount, which is in no table (HW-104 sees who stands on it), and a bound namespace file.",
+        "What a recursive bind mount or clone has below its root; a bound namespace file.",
     ),
     advice=(
         (

@@ -78,7 +78,7 @@ DETECTOR = Detector(
         "A file that is made with the bit at once (open, mknod), or comes with it by rename.",
         "By path the kernel's own name of the file is not known: only by descriptor a host file is told as critical.",
         "An attribute whose name another thread changes while the call runs.",
-        "An attribute that io_uring sets (HW-225 tells of the ring).",
+        "Before Linux 6.0: an attribute that io_uring sets (HW-225 tells of the ring).",
     ),
     advice=(
         "Look whether the file lies on a volume that the host or other workloads see; take the bit away.",

@@ -37,6 +37,7 @@ _STYLES = {
     "call": HOST,
     "file": HOST,
     "reached": BAD,
+    "mounted": HOST,
 }
 
 _SIGHT = {
@@ -108,7 +109,7 @@ def row(event: told.Document, *, no_trunc: bool) -> tuple[Cell, ...]:
     )
 
 
-def what(event: told.Document) -> str:  # noqa: PLR0911 (one return a kind of event)
+def what(event: told.Document) -> str:  # noqa: C901, PLR0911 (one return a kind of event)
     """What happened, in words."""
     command = told.text(event, "process.command_line") or f"[{told.text(event, 'process.name')}]"
     match event.get("kind"):
@@ -117,6 +118,8 @@ def what(event: told.Document) -> str:  # noqa: PLR0911 (one return a kind of ev
         case "mounts":
             parts = [f"+ {_mount(each)}" for each in event.get("added", ())]
             return "; ".join(parts + [f"- {_mount(each)}" for each in event.get("removed", ())])
+        case "mounted":
+            return f"+ {_mount(event)}: {command}"
         case "refused":
             return f"{told.text(event, 'call')} refused with errno {told.text(event, 'errno')}: {command}"
         case "call":
@@ -140,7 +143,7 @@ def what(event: told.Document) -> str:  # noqa: PLR0911 (one return a kind of ev
 
 
 def _mount(mount: dict[str, Any]) -> str:
-    return f"{mount.get('source')} on {mount.get('point')} ({mount.get('type')})"
+    return f"{mount.get('source')} on {mount.get('point') or 'no mount point'} ({mount.get('type')})"
 
 
 def _changed(change: dict[str, Any]) -> str:

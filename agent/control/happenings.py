@@ -26,6 +26,7 @@ from collectors.events import (
     Exit,
     FileTouched,
     Lost,
+    MountMade,
     MountTable,
     NamespaceChange,
     ProcessEvent,
@@ -208,6 +209,8 @@ def _told(happening: Happening) -> tuple[str, Document] | None:  # noqa: C901, P
             return "file", {"touch": touch.value, "path": to_text(path)}
         case ProcessReached(call=call, error=error, target_pid=target, signal=number):
             return "reached", {"call": call, "errno": error, "target_pid": target, "signal": number}
+        case MountMade(mount=mount):
+            return "mounted", _mount(mount)
         case ProcessEvent(process=process):
             changed = list(_changes(before.confinement, process.confinement)) if isinstance(before, Process) else []
             kind = _KINDS.get(type(event))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
+from collectors.ebpf.mounting import MOUNTED_BYTES, decode_mount, mount_made
 from collectors.ebpf.processes import file_id
 from collectors.ebpf.records import (
     CAUSE_FOREIGN_CALL,
@@ -25,7 +26,7 @@ from collectors.ebpf.records import (
 )
 from collectors.errors import Malformed
 from collectors.events import CallMade, FileTouched, ProcessEvent, ProcessReached, Touch, Watched
-from collectors.facts import FileId, Process
+from collectors.facts import FileId, Mount, Process
 
 SOURCE = "ebpf"
 AF_PACKET = 17  # include/linux/socket.h
@@ -58,7 +59,7 @@ class Way(IntEnum):
 
 
 class How(IntEnum):
-    """``enum how`` of ``kernel/watched.h``."""
+    """``enum how`` of ``kernel/techniques.h``."""
 
     READ = 1
     WRITTEN = 2
@@ -73,6 +74,9 @@ class How(IntEnum):
     CONNECTED = 11
     DEVICE = 12
     NAMESPACE = 13
+    MOUNTED = 14
+    DETACHED = 15
+    SOCKET = 16
 
 
 _TOUCHES = {
@@ -87,6 +91,7 @@ _TOUCHES = {
     How.DEVICE: Touch.DEVICE,
     How.NAMESPACE: Touch.NAMESPACE,
 }
+_MOUNTS = frozenset({How.MOUNTED, How.DETACHED})
 _REACHES = {How.MEMORY: "memory", How.ENVIRON: "environ"}
 
 
@@ -166,10 +171,11 @@ class Act(NamedTuple):
 
 
 class ActRecord(NamedTuple):
-    """A task, and what it did."""
+    """A task, and what it did; ``mount`` is what it mounted."""
 
     task: TaskRecord
     act: Act
+    mount: Mount | None = None
 
 
 def decode_act(data: bytes) -> ActRecord:
@@ -185,6 +191,11 @@ def decode_act(data: bytes) -> ActRecord:
     if size > _PATH_BYTES:
         raise Malformed(SOURCE, f"a path of {size} bytes")
     at = TASK_BYTES + _ACT.size
+    path = _path(data[at : at + size], act_how=how)
+    mount = None
+    if how in _MOUNTS:
+        point = (path or b"/") if how == How.MOUNTED else b""
+        mount = decode_mount(data[_ACT_BYTES : _ACT_BYTES + MOUNTED_BYTES], device=device, point=point)
     return ActRecord(
         task,
         Act(
@@ -199,8 +210,9 @@ def decode_act(data: bytes) -> ActRecord:
             signal,
             how,
             watched,
-            _path(data[at : at + size], act_how=how),
+            path,
         ),
+        mount,
     )
 
 
@@ -228,8 +240,8 @@ def event_of(record: ActRecord, context: Context) -> Callable[[int, Process], Pr
     if act.how in _REACHES:
         call_name = _REACHES[How(act.how)]
         return functools.partial(ProcessReached, call=call_name, error=0, target_pid=act.target_pid, is_agent=is_agent)
-    if act.how in _TOUCHES:
-        return _touch(act, context)
+    if record.mount is not None or act.how in _TOUCHES:
+        return _touch(record, context)
     if header.call == CAUSE_SIGNAL:
         return functools.partial(
             ProcessReached,
@@ -257,7 +269,10 @@ def event_of(record: ActRecord, context: Context) -> Callable[[int, Process], Pr
     )
 
 
-def _touch(act: Act, context: Context) -> Callable[[int, Process], ProcessEvent]:
+def _touch(record: ActRecord, context: Context) -> Callable[[int, Process], ProcessEvent]:
+    act = record.act
+    if record.mount is not None:
+        return mount_made(record.mount, is_detached=act.how == How.DETACHED)
     file = file_id(act.device, act.inode) if act.inode else None
     is_special = act.how in {How.DEVICE, How.NAMESPACE}
     return functools.partial(

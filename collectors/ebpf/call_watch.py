@@ -18,7 +18,12 @@ from collectors.errors import CollectorError, Gone
 
 # Since Linux 6.13 (include/trace/events/timestamp.h); without them nothing renamed or linked is seen
 CHANGES = {"on_change": "ctime_ns_xchg", "on_coarse_change": "inode_set_ctime_to_ts"}
-OPTIONAL = {**CHANGES, "on_io_uring": "io_uring_complete"}  # a kernel may be built without io_uring
+OPTIONAL = {
+    **CHANGES,
+    "on_io_uring": "io_uring_complete",  # a kernel may be built without io_uring
+    "on_io_uring_asked": "io_uring_submit_req",
+    "on_io_uring_asked_before": "io_uring_submit_sqe",  # the former name of the one before
+}
 TRACEPOINTS = (
     *("on_fork", "on_exec", "on_exit"),
     *("on_cgroup", "on_cgroup_renamed", "on_cgroup_move"),

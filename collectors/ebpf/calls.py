@@ -25,6 +25,10 @@ class Meaning(IntEnum):
     TELLS_REFUSAL = 2  # and a container's refused attempt is worth telling
     PIVOTS = 3  # as above; a runtime does it once on its way in
     UNMOUNTS = 4  # as above; after that the container's mounts are what they will be
+    MOUNTS = 5  # as 2; what it mounted is told (``collectors.ebpf.mounting``)
+    MOVES_MOUNT = 6  # the same, of a mount that only a descriptor led to before
+    MAKES_MOUNT = 7  # the same, of one that only a descriptor leads to
+    CLONES_MOUNT = 8  # the same, where its flags say so
 
 
 class Effect(IntEnum):
@@ -57,12 +61,13 @@ CALLS = (
     Call("pivot_root", 155, 41, Meaning.PIVOTS, _ROOT),
     Call("chdir", 80, 49, _CHANGES, _ROOT),
     Call("fchdir", 81, 50, _CHANGES, _ROOT),
-    Call("mount", 165, 40, _TELLS, _OTHER),
+    Call("mount", 165, 40, Meaning.MOUNTS, _OTHER),
     Call("umount2", 166, 39, Meaning.UNMOUNTS, _OTHER, "umount"),
-    Call("open_tree", 428, 428, _TELLS, _OTHER),
-    Call("move_mount", 429, 429, _TELLS, _OTHER),
+    Call("open_tree", 428, 428, Meaning.CLONES_MOUNT, _OTHER),
+    Call("open_tree_attr", 467, 467, Meaning.CLONES_MOUNT, _OTHER),  # 6.15 and later
+    Call("move_mount", 429, 429, Meaning.MOVES_MOUNT, _OTHER),
     Call("fsopen", 430, 430, _TELLS, _OTHER),
-    Call("fsmount", 432, 432, _TELLS, _OTHER),
+    Call("fsmount", 432, 432, Meaning.MAKES_MOUNT, _OTHER),
     Call("fspick", 433, 433, _TELLS, _OTHER),
     Call("mount_setattr", 442, 442, _TELLS, _OTHER),
     Call("capset", 126, 91, _TELLS, _CREDENTIALS),

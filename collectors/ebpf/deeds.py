@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from collectors.births import Tracked
-from collectors.ebpf.acts import ActRecord, Context, How, Way, act_calls_by_number, as_raw_socket, event_of
+from collectors.ebpf.acts import ActRecord, Context, How, act_calls_by_number, as_raw_socket, event_of
 from collectors.ebpf.connections import Connections
 from collectors.ebpf.libbpf import BpfMap
 from collectors.ebpf.object_watch import ObjectWatch
@@ -58,16 +58,14 @@ class Deeds:
         header = record.task.header
         if not header.session and not self.is_contained(record.task):
             return
-        call = self.calls.get(header.call)
-        is_connection = record.act.how == How.CONNECTED
-        if not is_connection and (call is None or call.way is not Way.MAKES_SOCKET):
+        if record.act.how not in {How.CONNECTED, How.SOCKET}:
             of_whom = self._of_ourselves if record.act.watched and self._is_ours(record.task) else self._context
             self._acted(record.task, event_of(record, of_whom))
             return
         tracked = self._acted(record.task, Seen)
         if tracked is None or tracked.container_id is None:
             return
-        if is_connection:
+        if record.act.how == How.CONNECTED:
             self._connections.take(record, tracked, at_ns)
         else:
             kind, protocol = as_raw_socket(record.act)

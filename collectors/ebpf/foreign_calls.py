@@ -46,6 +46,7 @@ I386 = {
     "open": 5,
     "open_by_handle_at": 342,
     "open_tree": 428,
+    "open_tree_attr": 467,
     "openat": 295,
     "openat2": 437,
     "perf_event_open": 336,
@@ -73,11 +74,23 @@ I386 = {
     "userfaultfd": 374,
 }
 
+OF_16_BITS = {
+    22: "umount2",  # without flags
+    23: "setuid",
+    46: "setgid",
+    70: "setreuid",
+    71: "setregid",
+    138: "setfsuid",
+    139: "setfsgid",
+    164: "setresuid",
+    170: "setresgid",
+}
+"""The numbers that calls had before ids were of 32 bits, and umount flags; they are served still."""
+
 
 def translate(native: Mapping[str, int], machine: str | None = None) -> dict[int, int]:
     """The 32-bit numbers of these calls, each with this kernel's own; empty where the kernel runs no such programs."""
     if (machine or os.uname().machine) != "x86_64":
         return {}
-    return {
-        number: native[name.removesuffix("32")] for name, number in I386.items() if name.removesuffix("32") in native
-    }
+    names = {number: name.removesuffix("32") for name, number in I386.items()} | OF_16_BITS
+    return {number: native[name] for number, name in names.items() if name in native}

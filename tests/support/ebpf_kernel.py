@@ -62,10 +62,10 @@ class Kernel:
         self.records.clear()
 
     def acts(self, pid: int) -> list[ActRecord]:
-        """The acts of a task that were told."""
+        """The acts of a process that were told, of any of its threads: io_uring has some of its own."""
         self.ring.consume()
         found = [decode_act(each) for each in self.records if decode_header(each).kind == KIND_ACT]
-        return [each for each in found if each.task.header.tid == pid]
+        return [each for each in found if each.task.header.tgid == pid]
 
     def close(self) -> None:
         """Detach."""

@@ -1,4 +1,4 @@
-"""One request through io_uring, by hand: what it opens or connects, no system call of that name does."""
+"""One request through io_uring, by hand: what it opens, connects or renames, no system call of that name does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import mmap
 import os
 import struct
 
-OPENAT, CONNECT = 18, 16  # include/uapi/linux/io_uring.h
+CONNECT, OPENAT = 16, 18  # include/uapi/linux/io_uring.h
+RENAMEAT, UNLINKAT, MKDIRAT, SYMLINKAT, LINKAT = range(35, 40)
+FSETXATTR, SETXATTR, SOCKET = 41, 42, 45
 _SETUP, _ENTER, _REGISTER = 425, 426, 427  # one number on every architecture
 _REGISTER_FILES = 2
 _SLOTS = 4  # of the ring's own table of files
@@ -18,7 +20,9 @@ _AT_FDCWD = -100
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def request(opcode: int, fd: int, offset: int, address: int, length: int, flags: int = 0, slot: int = 0) -> int:
+def request(
+    opcode: int, fd: int, offset: int, address: int, length: int, flags: int = 0, slot: int = 0, third: int = 0
+) -> int:
     """Have one request done and wait for it; its result, negative on failure. OSError where io_uring is refused.
 
     ``slot`` is one more than the slot of the ring's own table that gets the file; 0 makes a descriptor of it.
@@ -36,7 +40,7 @@ def request(opcode: int, fd: int, offset: int, address: int, length: int, flags:
         table = ctypes.create_string_buffer(struct.pack(f"<{_SLOTS}i", *[-1] * _SLOTS))
         if _libc.syscall(_REGISTER, ring, _REGISTER_FILES, table, _SLOTS) < 0:
             raise OSError(ctypes.get_errno(), "io_uring_register")
-    asked = struct.pack("<BBHiQQII12xI", opcode, 0, 0, fd, offset, address, length, flags, slot)
+    asked = struct.pack("<BBHiQQII12xIQ", opcode, 0, 0, fd, offset, address, length, flags, slot, third)
     sqes[:64] = asked.ljust(64, b"\0")
     rings[sq_array : sq_array + 4] = bytes(4)
     rings[sq_tail : sq_tail + 4] = (1).to_bytes(4, "little")
@@ -58,3 +62,35 @@ def connect_unix(fd: int, path: bytes) -> int:
     """Connect a unix socket; 0, or a negative errno."""
     address = ctypes.create_string_buffer(struct.pack("<H108s", 1, path))
     return request(CONNECT, fd, 110, ctypes.addressof(address), 0)
+
+
+def set_attribute(name: bytes, value: bytes, *, path: bytes = b"", fd: int = -1) -> int:
+    """Give a file an extended attribute, by its path or by its descriptor; 0, or a negative errno."""
+    called, held, where = (ctypes.create_string_buffer(each) for each in (name, value, path))
+    opcode, third = (SETXATTR, ctypes.addressof(where)) if path else (FSETXATTR, 0)
+    return request(opcode, fd, ctypes.addressof(held), ctypes.addressof(called), len(value), third=third)
+
+
+def make_socket(family: int, kind: int, protocol: int, slot: int = 0) -> int:
+    """A socket; its descriptor or slot as of ``open_file``, or a negative errno."""
+    return request(SOCKET, family, kind, 0, protocol, slot=slot)
+
+
+def put(opcode: int, source: bytes, target: bytes) -> int:
+    """Rename or link one path to the other; 0, or a negative errno."""
+    old, new = (ctypes.create_string_buffer(each) for each in (source, target))
+    fd = _AT_FDCWD
+    length = 0 if opcode == SYMLINKAT else fd & 0xFFFFFFFF
+    return request(opcode, fd, ctypes.addressof(new), ctypes.addressof(old), length)
+
+
+def make_directory(path: bytes) -> int:
+    """0, or a negative errno."""
+    name = ctypes.create_string_buffer(path)
+    return request(MKDIRAT, _AT_FDCWD, 0, ctypes.addressof(name), 0o700)
+
+
+def unlink(path: bytes) -> int:
+    """0, or a negative errno."""
+    name = ctypes.create_string_buffer(path)
+    return request(UNLINKAT, _AT_FDCWD, 0, ctypes.addressof(name), 0)

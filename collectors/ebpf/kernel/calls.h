@@ -8,6 +8,7 @@
 
 #include "changing.h"
 #include "connections.h"
+#include "mounting.h"
 #include "opening.h"
 
 #define EPERM 1
@@ -83,6 +84,8 @@ static __noinline int returned(struct task_struct *task, __u32 class, __u32 numb
 		return runtime_returned(room, task, known, class, pack(number, result));
 	if (class == CALL_PIVOTS && result >= 0)
 		known->has_pivoted = 1;
+	if (class >= CALL_MOUNTS && result >= 0)
+		mounted(known, class, pack(number, result));
 	if (tell_if_changed(room, task, known, pack(number, result)))
 		return 0;
 	if (class == CALL_UNMOUNTS && result >= 0 && known->has_pivoted) { /* a sweep met the runtime at its work */

@@ -20,7 +20,7 @@ static __noinline int changed(struct inode *inode)
 	if ((inode->i_mode & S_IFMT) != S_IFDIR && !may_be_watched(inode->i_ino)) /* most: before any table */
 		return 0;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_record *known = find_task(task);
+	struct task_record *known = find_actor(task);
 	if (!may_be_contained(task, known))
 		return 0;
 	struct dentry *dentry = name_of(inode);
@@ -94,6 +94,16 @@ static __noinline int changed_mode(struct task_record *known, __u32 class, __u64
 	return tell_act(room, known, bpf_get_prandom_u32(), call_and_result);
 }
 
+/* The name of an attribute, of which at least so much is there. */
+static __always_inline int is_capability(const char *name)
+{
+	for (int i = 0; i < sizeof(CAPABILITY_ATTRIBUTE); i++) {
+		if (name[i] != CAPABILITY_ATTRIBUTE[i])
+			return 0;
+	}
+	return 1;
+}
+
 static __noinline int set_attribute(struct task_record *known, __u32 class, __u64 call_and_result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -106,10 +116,8 @@ static __noinline int set_attribute(struct task_record *known, __u32 class, __u6
 	read_arguments_of_call(&room->act, task);
 	int is_at = class == CALL_SETS_ATTRIBUTE_AT;
 	bpf_probe_read_user_str(name, sizeof(name), (void *)(is_at ? room->act.arguments[3] : room->act.arguments[1]));
-	for (int i = 0; i < sizeof(name); i++) {
-		if (name[i] != CAPABILITY_ATTRIBUTE[i])
-			return 0;
-	}
+	if (!is_capability(name))
+		return 0;
 	if (class == CALL_SETS_ATTRIBUTE_OF)
 		read_object(room, file_of(task, room->act.arguments[0]));
 	else

@@ -88,7 +88,7 @@ int BPF_PROG(on_tcp_state, struct sock *socket, int before, int after)
 	if (after != TCP_SYN_SENT)
 		return 0;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_record *known = find_task(task);
+	struct task_record *known = find_actor(task);
 	if (!may_be_contained(task, known) || socket->sk_protocol != IPPROTO_TCP)
 		return 0;
 	struct endpoint place = {}, port = {};

@@ -46,7 +46,15 @@ typedef struct {
 } atomic_t;
 
 struct list_head {
-	struct list_head *next;
+	struct list_head *next, *prev;
+};
+
+struct rb_node {
+	struct rb_node *rb_right;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
 };
 
 struct ns_common {
@@ -61,6 +69,10 @@ struct ipc_namespace {
 };
 struct mnt_namespace {
 	struct ns_common ns;
+	struct rb_root mounts; /* 6.8 and later: by an id that only grows */
+};
+struct mnt_namespace___old { /* to 6.7: the newest last */
+	struct list_head list;
 };
 struct pid_namespace {
 	struct ns_common ns;
@@ -115,9 +127,15 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct file_system_type {
+	const char *name;
+};
+
 struct super_block {
 	unsigned int s_dev;
 	unsigned long s_magic;
+	struct file_system_type *s_type;
+	const char *s_subtype;
 };
 
 struct hlist_node {
@@ -171,6 +189,8 @@ struct proc_inode {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
+	int mnt_flags;
 };
 
 struct mount {
@@ -179,6 +199,11 @@ struct mount {
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
 	int mnt_id;
+	int mnt_group_id;
+	const char *mnt_devname;
+	struct mount *mnt_master; /* from whose peers it receives */
+	struct list_head mnt_list; /* to 6.7: in its namespace */
+	struct rb_node mnt_node; /* since */
 };
 
 struct path {

@@ -91,6 +91,10 @@ enum call_class {
 	CALL_TELLS_REFUSAL = 2, /* and tell when it was refused */
 	CALL_PIVOTS = 3, /* as 2; a runtime does it once on its way in */
 	CALL_UNMOUNTS = 4, /* as 2; after the above, the container's mounts are what they will be */
+	CALL_MOUNTS = 5, /* as 2; the newest mount of the task's namespace is told: mounting.h */
+	CALL_MOVES_MOUNT = 6, /* as 2; that of the descriptor that was given, which is attached now */
+	CALL_MAKES_MOUNT = 7, /* as 2; that of the descriptor that is returned, in no namespace yet */
+	CALL_CLONES_MOUNT = 8, /* the same, if the call was to make one */
 	/* from 16 on `enum act_class` of techniques.h */
 };
 
@@ -200,6 +204,14 @@ static __always_inline struct task_record *find_task(struct task_struct *task)
 	__u32 tid = task->pid;
 	struct task_record *found = bpf_map_lookup_elem(&tasks, &tid);
 	return found && found->start_ns == task->start_boottime ? found : 0;
+}
+
+/* Or that of its process: a thread of io_uring's own is made without a fork that is told. */
+static __always_inline struct task_record *find_actor(struct task_struct *task)
+{
+	struct task_record *known = find_task(task);
+	__u32 tgid = task->tgid;
+	return known ? known : bpf_map_lookup_elem(&tasks, &tgid);
 }
 
 /* One more task bears the mark of a session. */

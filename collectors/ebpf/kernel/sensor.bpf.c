@@ -13,6 +13,7 @@
 #include "changing.h"
 #include "connections.h"
 #include "io_uring.h"
+#include "mounting.h"
 #include "calls.h"
 #include "cgroups.h"
 #include "iterator.h"

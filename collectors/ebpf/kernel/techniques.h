@@ -40,6 +40,25 @@ enum act_class {
 	CALL_CONNECTS = 48, /* connections.h */
 };
 
+enum how {
+	HOW_READ = 1,
+	HOW_WRITTEN = 2, /* opened for writing */
+	HOW_ENTRY = 3, /* opened for writing, in a watched directory */
+	HOW_CHANGED = 4, /* the object itself: content, name, mode, or a directory's entries */
+	HOW_KERNEL = 5, /* opened for writing, and a file that is the kernel's own */
+	HOW_MEMORY = 6, /* of another process */
+	HOW_ENVIRON = 7,
+	HOW_HOST_MOUNT = 8, /* opened for writing, through a mount of the host's own mount namespace */
+	HOW_MODE = 9, /* made set-uid or set-gid */
+	HOW_CAPABILITIES = 10, /* given file capabilities */
+	HOW_CONNECTED = 11, /* to a process, or to an address */
+	HOW_DEVICE = 12, /* opened: a disk, or a character device that may lead into the kernel */
+	HOW_NAMESPACE = 13, /* opened: a namespace that is not the task's own */
+	HOW_MOUNTED = 14, /* made: a mount of the task's own namespace */
+	HOW_DETACHED = 15, /* made: a mount of no namespace, which a descriptor leads to */
+	HOW_SOCKET = 16, /* made: a raw one */
+};
+
 /* What the act was done to, as far as the kernel holds it; all of it 0 where it does not. */
 struct act {
 	__u64 arguments[4];
@@ -51,15 +70,30 @@ struct act {
 	__u32 target_tgid;
 	__u32 target_session; /* 0 is a process of the host, or one that nobody knows */
 	__u32 signal;
-	__u32 how; /* `enum how` of watched.h */
+	__u32 how;
 	__u32 watched; /* which of the watched objects */
 	__u32 path_size;
 	char path[PATH_BYTES]; /* as in `struct record` */
 };
 
+/* A mount, behind the act by which it was made. The act has its root's inode and device, and where it is mounted. */
+struct mounted {
+	__u32 id;
+	__u32 parent_id;
+	__u32 flags; /* MNT_READONLY */
+	__u32 group; /* of peers; 0 is none */
+	__u32 master_group; /* from which it receives */
+	__u32 root_size;
+	char type[32];
+	char subtype[32];
+	char source[NAME_BYTES];
+	char root[PATH_BYTES]; /* in its file system; as the path of an act */
+};
+
 struct act_room {
 	struct record record;
 	struct act act; /* at a fixed place: its record's path is not cut */
+	struct mounted mounted; /* told where `how` of the act says so */
 	char spill[NAME_BYTES];
 	struct vector vector;
 };
@@ -215,7 +249,10 @@ static __noinline int tell_act(struct act_room *room, struct task_record *known,
 	record->header.result = result;
 	read_arguments(record, task);
 	known->is_told = 1;
-	send(record, sizeof(struct record) + sizeof(struct act));
+	__u64 size = sizeof(struct record) + sizeof(struct act);
+	if (room->act.how == HOW_MOUNTED || room->act.how == HOW_DETACHED)
+		size += sizeof(struct mounted);
+	send(record, size);
 	return 1;
 }
 
@@ -293,17 +330,15 @@ static __noinline int made_a_node(struct act_room *room, struct task_record *kno
 	return tell_act(room, known, device << 16 | (mode & S_IFMT), call_and_result);
 }
 
-static __noinline int made_a_socket(struct act_room *room, struct task_record *known, __u64 call_and_result)
+/* The room's arguments are family, type and protocol. */
+static __noinline int made_a_socket(struct act_room *room, struct task_record *known, struct file *file,
+				    __u64 call_and_result)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 family = room->act.arguments[0], type = room->act.arguments[1] & SOCK_TYPE_MASK;
-	__s32 number = call_and_result;
-	if (number < 0)
-		return 0;
 	if (family != AF_PACKET && !((family == AF_INET || family == AF_INET6) && type == SOCK_RAW))
 		return 0;
-	struct file *file = file_of(task, number);
 	room->act.inode = BPF_CORE_READ(file, f_inode, i_ino);
+	room->act.how = HOW_SOCKET;
 	return tell_act(room, known, family << 32 | room->act.arguments[2], call_and_result);
 }
 
@@ -327,7 +362,7 @@ static __noinline int acted(struct task_record *known, __u32 class, __u64 call_a
 	case CALL_MAKES_NODE_AT:
 		return made_a_node(room, known, class, call_and_result);
 	case CALL_MAKES_SOCKET:
-		return made_a_socket(room, known, call_and_result);
+		return result < 0 ? 0 : made_a_socket(room, known, file_of(task, result), call_and_result);
 	case CALL_MAKES_FILE:
 		if (result < 0)
 			return 0;

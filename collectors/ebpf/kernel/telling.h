@@ -26,12 +26,12 @@ static __always_inline struct file *executable_of(struct task_struct *task)
 	return mm ? mm->exe_file : 0;
 }
 
-/* The name of each directory from the file up to the root of its mount namespace; returns how many bytes. */
-static __noinline __u32 read_path(struct record *to, struct file *file)
+/*
+ * The name of each directory from the file up to the root of its mount namespace, or of its file system where `mount` is
+ * null; returns how many bytes.
+ */
+static __noinline __u32 read_names(struct record *to, struct dentry *dentry, struct mount *mount)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
-	struct mount *mount = mount_of(mnt);
 	__u32 used = 0;
 
 	for (int i = 0; i < PATH_COMPONENTS; i++) {
@@ -56,6 +56,11 @@ static __noinline __u32 read_path(struct record *to, struct file *file)
 		dentry = parent;
 	}
 	return used;
+}
+
+static __always_inline __u32 read_path(struct record *to, struct file *file)
+{
+	return read_names(to, BPF_CORE_READ(file, f_path.dentry), mount_of(BPF_CORE_READ(file, f_path.mnt)));
 }
 
 static __always_inline __u32 terminal_of(struct task_struct *task)

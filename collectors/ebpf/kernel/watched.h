@@ -19,22 +19,6 @@ enum watch_flag {
 	WATCH_ROOT = 16, /* the host's root directory: its file system is remembered */
 };
 
-enum how {
-	HOW_READ = 1,
-	HOW_WRITTEN = 2, /* opened for writing */
-	HOW_ENTRY = 3, /* opened for writing, in a watched directory */
-	HOW_CHANGED = 4, /* the object itself: content, name, mode, or a directory's entries */
-	HOW_KERNEL = 5, /* opened for writing, and a file that is the kernel's own */
-	HOW_MEMORY = 6, /* of another process */
-	HOW_ENVIRON = 7,
-	HOW_HOST_MOUNT = 8, /* opened for writing, through a mount of the host's own mount namespace */
-	HOW_MODE = 9, /* made set-uid or set-gid */
-	HOW_CAPABILITIES = 10, /* given file capabilities */
-	HOW_CONNECTED = 11, /* to a process, or to an address */
-	HOW_DEVICE = 12, /* opened: a disk, or a character device that may lead into the kernel */
-	HOW_NAMESPACE = 13, /* opened: a namespace that is not the task's own */
-};
-
 struct object_key {
 	__u64 inode;
 	__u32 device;

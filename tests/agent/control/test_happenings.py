@@ -17,6 +17,7 @@ from collectors.events import (
     Exit,
     FileTouched,
     Lost,
+    MountMade,
     MountTable,
     NamespaceChange,
     ProcessReached,
@@ -92,6 +93,11 @@ def test_a_look_that_shows_nothing_new_is_not_told() -> None:
     [
         (Refused(NOW, FIRST, "setns", 1), "refused", {"call": "setns", "errno": 1}),
         (Ptrace(NOW, FIRST.key.pid, 1), "ptrace", {"target_pid": 1}),
+        (
+            MountMade(NOW, FIRST, build.mount(1500, b"/mnt", source=b"/dev/vda1")),
+            "mounted",
+            {"point": "/mnt", "source": "/dev/vda1", "type": "ext4"},
+        ),
         (ContainerGone(NOW, build.container_id(1)), "container gone", {}),
         (
             UnixConnected(

@@ -89,8 +89,11 @@ def test_leaves_out_what_the_kernel_has_not_got() -> None:
 @pytest.mark.parametrize(
     ("names", "missing"),
     [
-        ((b"ctime_ns_xchg", b"inode_set_ctime_to_ts", b"io_uring_complete"), set()),
-        ((b"io_uring_complete",), {"on_change", "on_coarse_change"}),
+        (
+            (b"ctime_ns_xchg", b"inode_set_ctime_to_ts", b"io_uring_complete", b"io_uring_submit_req"),
+            {"on_io_uring_asked_before"},
+        ),
+        ((b"io_uring_complete", b"io_uring_submit_sqe"), {"on_change", "on_coarse_change", "on_io_uring_asked"}),
     ],
 )
 def test_knows_what_the_kernel_has_not_got(tmp_path: Path, names: tuple[bytes, ...], missing: set[str]) -> None:

@@ -70,7 +70,8 @@ def test_of_a_task_without_a_mark_decides_what_was_told_before(known: dict[str, 
 
 def test_a_raw_socket_is_told_as_the_other_tiers_do() -> None:
     stage = Stage(pid70=CONTAINED)
-    stage.deeds.take(decode_act(act_bytes(NUMBERS["socket"], 3, a0=17, a1=3, inode=88, mark=3)), build.NOW_NS)
+    made = act_bytes(NUMBERS["socket"], 3, a0=17, a1=3, inode=88, mark=3, how=How.SOCKET)
+    stage.deeds.take(decode_act(made), build.NOW_NS)
     seen, held = stage.events
     assert isinstance(seen, Seen)
     assert held == RawSocketHeld(build.NOW_NS, build.container_id(), CONTAINED.key, 88, "packet", 0)

@@ -34,6 +34,8 @@ PROGRAMS = (
     "on_signal",
     "on_tcp_state",
     "on_io_uring",
+    "on_io_uring_asked",
+    "on_io_uring_asked_before",
     "on_change",
     "on_coarse_change",
 )

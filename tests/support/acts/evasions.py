@@ -1,12 +1,13 @@
 """Ways around a watcher who looks at names, paths, tables or the usual calls: what other acts do plainly."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.engine import Container
 from tests.support.hierarchies import CGROUPS
-from tests.support.processes import cgroups, end, require, unique_seconds, wait_for_process
+from tests.support.processes import cgroups, end, mount_ids, require, unique_seconds, wait_for_process
 from tests.support.stage import (
     CRITICAL,
     HIGH,
@@ -91,6 +92,68 @@ def give_capability_by_new_call(stage: Stage) -> Iterator[Outcome]:
 
 
 @contextmanager
+def give_capability_by_io_uring(stage: Stage) -> Iterator[Outcome]:
+    """A file of a volume gets a capability by a request to io_uring."""
+    with host_directory() as volume, stage.capable("-v", f"{volume}:/volume") as container:
+        (volume / "program").write_bytes(b"\x7fELF")
+        stage.let_it_be_seen()
+        _evade(stage, container, "io_uring_setxattr", "/volume/program")
+        require("security.capability" in os.listxattr(volume / "program"), "it has got none")
+        yield Outcome(container.id)
+
+
+@contextmanager
+def rename_into_cron_by_io_uring(stage: Stage) -> Iterator[Outcome]:
+    """A file is renamed into the host's cron directory by a request to io_uring: a thread of the kernel's does it."""
+    if not CRON.is_dir():
+        raise CannotHereError(f"there is no {CRON}")
+    planted = CRON / unique_name()
+    beside = Path("/etc") / unique_name()
+    with stage.container("-v", "/:/host", "--security-opt", "seccomp=unconfined") as container:
+        beside.write_text("# nothing\n")
+        stage.let_it_be_seen()
+        try:
+            _evade(stage, container, "io_uring_rename", f"/host{beside}", f"/host{planted}")
+            require(planted.exists(), "it is not there")
+            yield Outcome(container.id)
+        finally:
+            planted.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def mount_for_a_moment(stage: Stage) -> Iterator[Outcome]:
+    """A fresh procfs, without the masks of the container's own, that is gone before anybody reads a mount table."""
+    with stage.capable() as container:
+        stage.let_it_be_seen()
+        _evade(stage, container, "flash_mount", "proc", "none", "/mnt")
+        yield Outcome(container.id, text="/mnt")
+
+
+@contextmanager
+def mount_host_disk_for_a_moment(stage: Stage) -> Iterator[Outcome]:
+    """The host's root disk, in a mount namespace that ends with the process that made it."""
+    row = [line.split(" ") for line in mount_ids("self").values() if line.split(" ")[4] == "/"][-1]
+    numbers, file_system = row[2], row[row.index("-") + 1]
+    if row[3] != "/" or numbers.startswith("0:"):
+        raise CannotHereError("the host's / is not the root of a block device")
+    with stage.capable("--device-cgroup-rule", f"b {numbers} rwm") as container:
+        stage.let_it_be_seen()
+        stage.shell(container, f"mknod /disk b {numbers.replace(':', ' ')}")
+        _evade(stage, container, "flash_mount_apart", file_system, "/disk", "/mnt")
+        yield Outcome(container.id, text="/mnt")
+
+
+@contextmanager
+def look_into_detached_mount(stage: Stage) -> Iterator[Outcome]:
+    """A sysfs that fsmount(2) made and nothing attaches: it is read by its descriptor, and closed."""
+    with stage.capable() as container:
+        stage.let_it_be_seen()
+        _evade(stage, container, "flash_fsmount", "sysfs", "none")
+        yield Outcome(container.id)
+
+
+@contextmanager
 def open_detached_release_agent(stage: Stage) -> Iterator[Outcome]:
     """release_agent of a hierarchy that fsmount(2) made, and that stands in no mount table."""
     with stage.capable() as container:
@@ -159,6 +222,11 @@ ACTS = (
     Act("read_hashes_by_another_name", read_hashes_by_another_name, (Expected("HW-220", HIGH),), weakest="ebpf"),
     Act("read_hashes_by_io_uring", read_hashes_by_io_uring, (Expected("HW-220", HIGH),), weakest="ebpf"),
     Act("give_capability_by_new_call", give_capability_by_new_call, (Expected("HW-224", MEDIUM),), weakest="ebpf"),
+    Act("give_capability_by_io_uring", give_capability_by_io_uring, (Expected("HW-224", MEDIUM),), weakest="ebpf"),
+    Act("rename_into_cron_by_io_uring", rename_into_cron_by_io_uring, (Expected("HW-219", CRITICAL),), weakest="ebpf"),
+    Act("mount_for_a_moment", mount_for_a_moment, (Expected("HW-112", HIGH),), weakest="ebpf"),
+    Act("mount_host_disk_for_a_moment", mount_host_disk_for_a_moment, (Expected("HW-112", CRITICAL),), weakest="ebpf"),
+    Act("look_into_detached_mount", look_into_detached_mount, (Expected("HW-112", HIGH),), weakest="ebpf"),
     Act("open_detached_release_agent", open_detached_release_agent, (Expected("HW-206", CRITICAL),), weakest="ebpf"),
     Act("move_mask_away", move_mask_away, (Expected("HW-112", MEDIUM),)),
     Act("be_born_outside", be_born_outside, (Expected("HW-105", HIGH),)),

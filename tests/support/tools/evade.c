@@ -1,7 +1,13 @@
 /* Ways around a watcher, each a single act that is over at once, by calls that no ordinary program makes; prints
    "NAME RESULT ERRNO" as call_once does.
    evade io_uring_direct PATH    reads a file that io_uring opened without ever giving a descriptor for it
+   evade io_uring_setxattr PATH  has io_uring give a file the capability CAP_SYS_ADMIN
+   evade io_uring_rename OLD NEW has io_uring rename a file
    evade setxattrat PATH         gives a file the capability CAP_SYS_ADMIN
+   evade flash_mount TYPE SOURCE POINT          mounts, looks, and takes the mount away at once
+   evade flash_mount_apart TYPE SOURCE POINT    the same, in a mount namespace of its own
+   evade flash_fsmount TYPE SOURCE              a mount that is never attached, looked into by its descriptor
+   evade fsmount TYPE SOURCE POINT              the same, and attached: what mount(8) does
    evade detached_release_agent  opens release_agent of a cgroup hierarchy that is mounted nowhere
    evade clone_into CGROUP N     a child that is born in another cgroup, and sleeps */
 #define _GNU_SOURCE
@@ -10,7 +16,8 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/io_uring.h>
-#include <linux/sched.h>
+#include <linux/mount.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define SYS_MOVE_MOUNT 429
 #define SYS_FSOPEN 430
 #define SYS_FSCONFIG 431
 #define SYS_FSMOUNT 432
@@ -28,6 +36,7 @@
 #define FSCONFIG_SET_FLAG_ 0
 #define FSCONFIG_SET_STRING_ 1
 #define FSCONFIG_CMD_CREATE_ 6
+#define MNT_DETACH_ 2
 #define CLONE_INTO_CGROUP_ 0x200000000ULL
 
 struct ring {
@@ -86,14 +95,75 @@ static long read_direct(const char *path)
     return result < 0 ? -1 : result;
 }
 
+static const struct vfs_cap_data CAPABILITY = {
+    .magic_etc = VFS_CAP_REVISION_2, .data = {{.permitted = 1U << CAP_SYS_ADMIN}}};
+
+static long ask(const struct io_uring_sqe *wanted)
+{
+    struct ring ring = {0};
+    int result;
+    open_ring(&ring);
+    result = request(&ring, wanted);
+    errno = result < 0 ? -result : 0;
+    return result < 0 ? -1 : result;
+}
+
+static long ask_for_capability(const char *path)
+{
+    struct io_uring_sqe wanted = {.opcode = IORING_OP_SETXATTR,
+                                  .addr = (uintptr_t)"security.capability",
+                                  .addr2 = (uintptr_t)&CAPABILITY,
+                                  .len = sizeof CAPABILITY,
+                                  .addr3 = (uintptr_t)path};
+    return ask(&wanted);
+}
+
+static long ask_for_rename(const char *old, const char *new)
+{
+    struct io_uring_sqe wanted = {.opcode = IORING_OP_RENAMEAT,
+                                  .fd = AT_FDCWD,
+                                  .addr = (uintptr_t)old,
+                                  .addr2 = (uintptr_t)new,
+                                  .len = (uint32_t)AT_FDCWD};
+    return ask(&wanted);
+}
+
 static long give_capability(const char *path)
 {
-    struct vfs_cap_data value = {.magic_etc = VFS_CAP_REVISION_2, .data = {{.permitted = 1U << CAP_SYS_ADMIN}}};
     struct {
         uint64_t value;
         uint32_t size, flags;
-    } arguments = {(uintptr_t)&value, sizeof value, 0};
+    } arguments = {(uintptr_t)&CAPABILITY, sizeof CAPABILITY, 0};
     return syscall(SYS_SETXATTRAT, AT_FDCWD, path, 0, "security.capability", &arguments, sizeof arguments);
+}
+
+static long flash_mount(const char *type, const char *source, const char *point, int apart)
+{
+    long seen;
+    if (apart && (unshare(CLONE_NEWNS) < 0 || syscall(SYS_mount, "none", "/", 0, MS_REC | MS_PRIVATE, 0) < 0))
+        err(1, "unshare");
+    if (syscall(SYS_mount, source, point, type, 0, 0) < 0)
+        err(1, "mount %s", type);
+    seen = open(point, O_RDONLY | O_DIRECTORY);
+    if (syscall(SYS_umount2, point, MNT_DETACH_) < 0)
+        err(1, "umount2");
+    return seen;
+}
+
+static long fsmount_at(const char *type, const char *source, const char *point)
+{
+    int made, context = (int)syscall(SYS_FSOPEN, type, 0);
+    if (context < 0)
+        err(1, "fsopen");
+    syscall(SYS_FSCONFIG, context, FSCONFIG_SET_STRING_, "source", source, 0);
+    if (syscall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE_, 0, 0, 0) < 0)
+        err(1, "fsconfig");
+    made = (int)syscall(SYS_FSMOUNT, context, 0, 0);
+    if (made < 0)
+        err(1, "fsmount");
+    if (*point && syscall(SYS_MOVE_MOUNT, made, "", AT_FDCWD, point, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        err(1, "move_mount");
+    return openat(made, ".", O_RDONLY | O_DIRECTORY);
 }
 
 static long open_detached(const char *name)
@@ -130,11 +200,20 @@ static long clone_into(const char *cgroup, const char *seconds)
 
 int main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "", *one = argc > 2 ? argv[2] : "", *two = argc > 3 ? argv[3] : "";
+    const char *name = argc > 1 ? argv[1] : "", *one = argc > 2 ? argv[2] : "", *two = argc > 3 ? argv[3] : "",
+               *three = argc > 4 ? argv[4] : "";
     long result;
     errno = 0;
     if (!strcmp(name, "io_uring_direct"))
         result = read_direct(one);
+    else if (!strcmp(name, "io_uring_setxattr"))
+        result = ask_for_capability(one);
+    else if (!strcmp(name, "io_uring_rename"))
+        result = ask_for_rename(one, two);
+    else if (!strcmp(name, "flash_mount") || !strcmp(name, "flash_mount_apart"))
+        result = flash_mount(one, two, three, !strcmp(name, "flash_mount_apart"));
+    else if (!strcmp(name, "flash_fsmount") || !strcmp(name, "fsmount"))
+        result = fsmount_at(one, two, three);
     else if (!strcmp(name, "setxattrat"))
         result = give_capability(one);
     else if (!strcmp(name, "detached_release_agent"))
@@ -142,7 +221,7 @@ int main(int argc, char **argv)
     else if (!strcmp(name, "clone_into"))
         result = clone_into(one, two);
     else
-        errx(2, "usage: evade NAME [ARGUMENT] [ARGUMENT]");
+        errx(2, "usage: evade NAME [ARGUMENT]...");
     printf("%s %ld %d\n", name, result, result < 0 ? errno : 0);
     return 0;
 }
