@@ -3,8 +3,9 @@ from pathlib import Path
 from typing import cast
 
 from collectors.ebpf.libbpf import BpfObject
-from collectors.ebpf.object_watch import EXPAND_SECONDS, ObjectWatch
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.events import Watched, WatchKind
+from collectors.object_table import EXPAND_SECONDS
 from collectors.watched_objects import Pattern, Watch, static_pods
 
 SHADOW = Pattern("/etc/shadow", WatchKind.SECRET, Watch.READ)
