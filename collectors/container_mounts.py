@@ -141,8 +141,13 @@ class ContainerMounts:
         )
         self._emit(event)
 
-    def showing(self, places: Iterable[FsPlace]) -> frozenset[int]:
-        """The mount namespaces in which a mount shows one of these places, something above it or something in it."""
+    def showing(self, places: Iterable[FsPlace] | None) -> frozenset[int]:
+        """The mount namespaces in which a mount shows one of these places, something above it or something in it.
+
+        All that are known where no places are named.
+        """
+        if places is None:
+            return frozenset(self._tables)
         wanted = tuple(places)
         return frozenset(
             namespace

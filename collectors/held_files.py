@@ -88,9 +88,9 @@ class HeldFiles:
 
     def among(self, process: Process) -> tuple[Held, ...]:
         """Of the descriptors that were read with a task; what has been closed since is left out."""
-        if isinstance(process.descriptors, Unknown):
-            return ()
         files = self.files
+        if not files or isinstance(process.descriptors, Unknown):
+            return ()
         numbers = [(each.number, each.place.file) for each in process.descriptors if each.place.file in files]
         if not numbers:
             return ()

@@ -1,7 +1,7 @@
 """The watched objects of the host that the kernel tells us of (``collectors.inotify``), kept in step with its files.
 
 An honest host changes its files too. So an object about which somebody was looked for is not listened to for a while:
-50 ms and 20 times what the look took, doubled as long as it goes on and no container has to do with it, up to 2 s.
+50 ms, or 20 times what the look took of CPU; doubled, up to half a second, while it goes on and no container holds it.
 
 Watches are of a budget that everybody with our uid on the node shares (``fs.inotify.max_user_watches``): no more than
 an eighth of it is taken, and by directories below the watched ones no more than half of that. What there is no room for
@@ -38,7 +38,8 @@ SHARE = 8  # of the watches that our uid may have
 FOLLOW_SECONDS = 10.0
 FOLLOW_SOON_SECONDS = 2.0  # after something that may have replaced an object
 LEAST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 0.5
+BUSY_SHARE = 4  # what comes again within so much of its pause goes on
 PAUSE_PER_COST = 20
 MAX_NAMES = 256
 MAX_DEPTH = 8  # MAX_DIRECTORIES_UP of the eBPF programs
@@ -139,6 +140,7 @@ class Listening:
         self._by_watch: dict[int, ListenedTo] = {}
         self._silent: set[ListenedTo] = set()
         self._below: deque[_Below] = deque()
+        self._unheard: list[_Below] = []  # for which there was no room; tried again when all is noted anew
         self._follow_at = self._followed = 0.0
         self._inotify: Inotify | None = None
         try:
@@ -236,7 +238,7 @@ class Listening:
             return
         now = self._monotonic()
         least = max(LEAST_PAUSE_SECONDS, PAUSE_PER_COST * cost)
-        goes_on = not is_found and each.pause and now - each.since < each.pause
+        goes_on = not is_found and now - each.since < each.pause / BUSY_SHARE
         each.pause = max(least, min(2 * each.pause, LONGEST_PAUSE_SECONDS)) if goes_on else least
         self._stop(each)
         each.due = now + each.pause
@@ -294,6 +296,8 @@ class Listening:
         """All objects are about to be noted."""
         self._mounts = {each.mnt_id: each for each in read_host_mounts(self._roots)}
         self.files = {}
+        self._below.extend(self._unheard)
+        self._unheard.clear()
 
     def _note(self, opened: Opened) -> None:
         """An object that is new, or is to be noted anew."""
@@ -355,7 +359,10 @@ class Listening:
             self._silent.discard(known)
         self._by_file[each.file] = each
         self._listen(fd, each)
-        if each.is_directory and each.flags & Watch.BELOW and each.depth < MAX_DEPTH:
+        if each.watch is None:
+            if each.depth:
+                self._unheard.append(_Below(each.root, each.path, each.number, each.mnt_id, each.depth))
+        elif each.is_directory and each.flags & Watch.BELOW and each.depth < MAX_DEPTH:
             try:
                 names = directories_below(each.root, each.path, _MAX_ENTRIES)
             except CollectorError:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from collectors.births import Tracked
 from collectors.bounded import unknown
@@ -38,6 +39,13 @@ from collectors.mount_tables import FsPlace
 from collectors.mountwatch import MountWatch
 
 MAX_PARENTS = 16  # of a process that nobody was told of
+
+
+class Reach(NamedTuple):
+    """Mount namespaces of containers, and the processes of containers in them or in the host's, newest first."""
+
+    namespaces: frozenset[int]
+    pids: tuple[int, ...]
 
 
 class Observer(Looking):
@@ -215,20 +223,19 @@ class Observer(Looking):
 
     # What the watch over files asks and tells ----------------------------------------------------------------------
 
-    def tasks_that_reach(self, places: Iterable[FsPlace] | None) -> tuple[int, ...]:
-        """The tasks of containers to which a mount shows one of these places (``None``: any), newest first.
-
-        Also those that are in no mount namespace but the host's.
-        """
+    def who_reaches(self, places: Iterable[FsPlace] | None) -> Reach:
+        """To whom a mount shows one of these places (``None``: any)."""
         with self._lock:
-            namespaces = self._mounts.showing(places) if places is not None else None
+            namespaces = self._mounts.showing(places)
             found = [
                 tracked.key
                 for tracked in self._tracked.values()
                 if tracked.container_id is not None
-                and (namespaces is None or tracked.mnt_namespace is None or tracked.mnt_namespace in namespaces)
+                and (tracked.told is None or tracked.told.thread_of is None)
+                and (tracked.mnt_namespace is None or tracked.mnt_namespace in namespaces)
             ]
-        return tuple(key.pid for key in sorted(found, key=lambda key: (key.start_ticks, key.pid), reverse=True))
+        newest_first = sorted(found, key=lambda key: (key.start_ticks, key.pid), reverse=True)
+        return Reach(namespaces, tuple(key.pid for key in newest_first))
 
     def holds(self, holding: Holding) -> bool:
         """A task was found to hold watched files a moment ago: told if it is a container's, and that is the answer.

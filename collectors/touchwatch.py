@@ -18,19 +18,21 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+from collectors.errors import CollectorError
 from collectors.facts import FileId
 from collectors.held_files import HeldFiles, Wanted, WatchedFile
 from collectors.host import Roots
 from collectors.listening import Counters, Listening, watch_limit
 from collectors.observer import Observer
+from collectors.proc.ns import parse_ns_link
 from collectors.wakeup import WakeUp
 from collectors.watched_objects import Pattern
 
 REST_PER_COST = 9
 MAX_TASKS = 4096
-MAX_STRANGERS = 128
+MAX_STRANGERS = 1024
 
 
 class TouchWatch:
@@ -46,6 +48,7 @@ class TouchWatch:
         descriptors: int,
         limit: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self.counters = Counters()
         self._patterns = tuple(patterns)
@@ -56,6 +59,7 @@ class TouchWatch:
         self._descriptors = descriptors
         self._limit = watch_limit(roots.proc) if limit is None else limit
         self._monotonic = monotonic
+        self._cpu = cpu
         self._wakeup = WakeUp()
         self._is_stopping = False
         self._listening: Listening | None = None  # from here on the thread's own
@@ -122,20 +126,20 @@ class TouchWatch:
 
     def _look(self, listening: Listening) -> None:
         """Read the descriptors of whoever may have done it."""
-        started = self._monotonic()
+        started = self._cpu()
         touched, listening.touched = listening.touched, set()
         is_all, listening.is_all_touched = listening.is_all_touched, False
-        tasks = self._observer.tasks_that_reach(None if is_all else [each.place for each in touched])
+        reach = self._observer.who_reaches(None if is_all else [each.place for each in touched])
         found = 0
-        if tasks:
+        if reach.pids:
             wanted: dict[FileId, tuple[WatchedFile, ...]] = dict(listening.files) if is_all else {}
             for each in touched:
                 wanted.update(listening.files_of(each))
             if wanted:
                 self.counters.looks += 1
-                found = self._find((*self._strangers(), *tasks[:MAX_TASKS]), wanted)
-        cost = self._monotonic() - started
-        self._rests_until = started + cost * (1 + REST_PER_COST)
+                found = self._find((*self._strangers(reach.namespaces), *reach.pids[:MAX_TASKS]), wanted)
+        cost = self._cpu() - started  # of CPU: while others of ours run, nobody is kept from anything
+        self._rests_until = self._monotonic() + cost * REST_PER_COST
         for each in touched:
             listening.silence(each, is_found=bool(found), cost=cost)
 
@@ -149,11 +153,23 @@ class TouchWatch:
         self.counters.found += found
         return found
 
-    def _strangers(self) -> tuple[int, ...]:
-        """Processes that nobody was told of yet, the newest first: between two sweeps a container may have more."""
+    def _strangers(self, namespaces: frozenset[int]) -> Iterator[int]:
+        """Processes in these mount namespaces that nobody was told of yet, the newest first.
+
+        Between two sweeps a container may have more of them.
+        """
         try:
             pids = [int(name) for name in os.listdir(self._roots.proc) if name.isdigit()]
         except OSError:
-            return ()
+            return
         unknown = [pid for pid in pids if self._observer.tracked(pid) is None]
-        return tuple(sorted(unknown, reverse=True)[:MAX_STRANGERS])
+        for pid in sorted(unknown, reverse=True)[:MAX_STRANGERS]:
+            if self._namespace(pid) in namespaces:
+                yield pid
+
+    def _namespace(self, pid: int) -> int | None:
+        """The mount namespace of a process; ``None`` when it is gone or refuses."""
+        try:
+            return parse_ns_link(os.readlink(f"{self._roots.proc}/{pid}/ns/mnt".encode()), "mnt")
+        except (OSError, CollectorError):
+            return None

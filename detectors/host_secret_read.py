@@ -6,7 +6,8 @@ environment in /proc.
 
 *Fires on:* a container process opened one of the watched secrets of the host for reading
 (``collectors.watched_objects``), judged by what the kernel calls the file, through whatever path; a token or secret
-volume of a pod that is not its own; or the environment of a process outside its container.
+volume of a pod that is not its own; or the environment of a process outside its container. Below the eBPF tier it is
+who was found to have such a secret open, when somebody had opened it or at a sweep.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ DETECTOR = Detector(
     ),
     wants=(FileTouched, ProcessReached),
     check=check,
-    weakest=Tier.EBPF,
+    weakest=Tier.POLL,
     summary="A container process opened a secret of the host, of another pod, or of a process outside.",
     benign=(
         "A pod that reads its own service-account token and its own secret volumes: silent.",
@@ -102,8 +103,10 @@ DETECTOR = Detector(
         "A monitoring pod that reads the environment of processes of the host (some APM agents do): told.",
     ),
     misses=(
-        "Tiers below ebpf do not see an open that is over before they look.",
-        "A secret that is mapped, or that came as an open descriptor.",
+        "Below the ebpf tier: who has closed it again before it is looked for, a millisecond or two after the open.",
+        "Below the ebpf tier: who opens what others of the host open all the time, within half a second of that.",
+        "Below the ebpf tier: the environment of another process.",
+        "A secret that is mapped, or, in the ebpf tier, that came as an open descriptor.",
         "Secrets in places that are not on the list: add them with watched_objects in the configuration.",
         "Before Linux 6.13: what io_uring opens without a descriptor.",
     ),

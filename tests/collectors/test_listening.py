@@ -146,8 +146,8 @@ def test_what_was_looked_for_is_silent_for_a_while_and_longer_while_it_goes_on(h
         pauses.append(each.pause)
         host.now += each.pause
         listening.turn(())
-    assert pauses == [LEAST_PAUSE_SECONDS * 2**n for n in range(6)] + [LONGEST_PAUSE_SECONDS] * 2
-    host.now += 2 * LONGEST_PAUSE_SECONDS  # it has been quiet
+    assert pauses == [LEAST_PAUSE_SECONDS * 2**n for n in range(4)] + [LONGEST_PAUSE_SECONDS] * 4
+    host.now += LONGEST_PAUSE_SECONDS / 2  # it has been quieter
     path.read_text()
     listening.silence(each := one(listening), is_found=False, cost=0.0)
     assert each.pause == LEAST_PAUSE_SECONDS
@@ -230,10 +230,25 @@ def test_a_link_below_a_watched_directory_is_not_followed(host: Host) -> None:
 
 def test_what_there_is_no_room_for_is_counted_and_directories_below_come_last(host: Host) -> None:
     listening = host.listen(UNITS, SHADOW, PASSWD, limit=4)
-    assert host.counters.watches == 3
-    assert host.counters.refused == 2  # system and its wants: half of all is for those that are named
+    assert (host.counters.watches, host.counters.refused) == (3, 1)  # half of all is for those that are named
     (host / "etc/passwd").write_text("y")
     assert touched(listening) == {"/etc/passwd": set()}
+
+
+def test_directories_that_had_no_room_are_tried_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collectors.object_table.EXPAND_SECONDS", 0)
+    listening = host.listen(UNITS, SHADOW, PASSWD, limit=4)
+    for _ in range(3):
+        host.now = listening.due
+        listening.turn(())
+    assert (host.counters.watches, host.counters.refused) == (3, 4)
+    for name in ("etc/shadow", "etc/passwd"):
+        (host / name).unlink()
+    listening.take()
+    for _ in range(2):
+        host.now = listening.due
+        listening.turn(())
+    assert host.counters.watches == 2  # the units and what is in them, but for the wants
 
 
 @pytest.mark.parametrize(

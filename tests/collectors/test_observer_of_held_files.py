@@ -12,6 +12,7 @@ from collectors.events import Event, Exit, FileTouched, Fork, Seen, Touch, Watch
 from collectors.facts import FileId, ProcessKey
 from collectors.held_files import Held, HeldFiles, Holding, WatchedFile
 from collectors.mount_tables import FsPlace
+from collectors.observer import Reach
 from collectors.watched_objects import Watch
 from tests.collectors.test_observer import HOST_CGROUP, Node
 from tests.support import build
@@ -112,9 +113,10 @@ def test_what_the_host_holds_is_nobodys_business(node: Node, shadow: Path) -> No
 def test_says_who_has_a_mount_that_leads_to_a_place(node: Node, table: bytes, place: bytes, *, reaches: bool) -> None:
     node.put_member(100, mountinfo=table)
     node.sweep.run()
-    assert node.observer.tasks_that_reach([FsPlace(DISK, place)]) == ((100,) if reaches else ())
-    assert node.observer.tasks_that_reach([FsPlace(DISK + 1, place)]) == ()
-    assert node.observer.tasks_that_reach(None) == (100,)
+    everybody, nobody = Reach(frozenset({77}), (100,)), Reach(frozenset(), ())
+    assert node.observer.who_reaches([FsPlace(DISK, place)]) == (everybody if reaches else nobody)
+    assert node.observer.who_reaches([FsPlace(DISK + 1, place)]) == nobody
+    assert node.observer.who_reaches(None) == everybody
 
 
 def test_who_is_in_the_hosts_mount_namespace_comes_everywhere(node: Node) -> None:
@@ -122,7 +124,7 @@ def test_who_is_in_the_hosts_mount_namespace_comes_everywhere(node: Node) -> Non
     node.sweep.run()
     node.relink("100/ns/mnt", f"mnt:[{build.host_namespaces().mnt}]")
     node.sweep.run()
-    assert node.observer.tasks_that_reach([FsPlace(DISK, b"/etc/shadow")]) == (100,)
+    assert node.observer.who_reaches([FsPlace(DISK, b"/etc/shadow")]).pids == (100,)
 
 
 def test_a_task_that_was_found_to_hold_a_file_is_told(node: Node) -> None:

@@ -19,10 +19,10 @@ from collectors.held_files import HeldFiles, Holding
 from collectors.host import Roots
 from collectors.inotify import Inotify
 from collectors.mount_tables import FsPlace
-from collectors.observer import Observer
+from collectors.observer import Observer, Reach
 from collectors.touchwatch import TouchWatch
 from collectors.watched_objects import Pattern, Watch
-from tests.support.processes import host_process, wait_until
+from tests.support.processes import host_process, namespace, wait_until
 
 SHADOW = Pattern("/etc/shadow", WatchKind.SECRET, Watch.READ)
 PASSWD = Pattern("/etc/passwd", WatchKind.PERSISTENCE, Watch.WRITE)
@@ -39,13 +39,14 @@ class FakeObserver:
     def __init__(self) -> None:
         self.tasks: tuple[int, ...] = ()
         self.known: set[int] = set()
+        self.namespaces = frozenset({namespace("self", "mnt")})
         self.asked: list[tuple[FsPlace, ...] | None] = []
         self.found: list[Holding] = []
         self.is_one_of_ours = True
 
-    def tasks_that_reach(self, places: Iterable[FsPlace] | None) -> tuple[int, ...]:
+    def who_reaches(self, places: Iterable[FsPlace] | None) -> Reach:
         self.asked.append(tuple(places) if places is not None else None)
-        return self.tasks
+        return Reach(self.namespaces, self.tasks)
 
     def holds(self, holding: Holding) -> bool:
         self.found.append(holding)
@@ -136,6 +137,13 @@ def test_nobody_is_looked_at_where_no_container_comes_there(host: Host) -> None:
     (asked, *_) = host.observer.asked
     assert asked is not None
     assert {each.path for each in asked} == {b"/etc/cron.d"}
+
+
+def test_a_stranger_in_another_mount_namespace_is_not_looked_at(host: Host) -> None:
+    host.observer.tasks, host.observer.namespaces = (1,), frozenset({7})
+    with host.watched() as watch, holder(host.job, "w"):
+        wait_until(lambda: watch.counters.looks, "a look")
+    assert host.touches() == []
 
 
 def test_what_is_held_for_reading_only_and_no_secret_is_not_told(host: Host) -> None:
