@@ -55,8 +55,8 @@ class Counters:
     """What was watched and found; written by the thread, readable from any."""
 
     watches: int = 0
-    refused: int = 0  # watches for which there was no room, each time that they were wanted
-    failed: int = 0  # objects that could not be opened or placed, instances that were not to be had
+    refused: int = 0  # watches, and instances, for which there was no room, each time that they were wanted
+    failed: int = 0  # objects that could not be placed, or that may not be watched
     events: int = 0
     overruns: int = 0  # times that the kernel's queue was full
     looks: int = 0  # at the descriptors of tasks
@@ -143,13 +143,9 @@ class Listening:
         self._unheard: list[_Below] = []  # for which there was no room; tried again when all is noted anew
         self._follow_at = self._followed = 0.0
         self._inotify: Inotify | None = None
-        try:
-            self._inotify = Inotify() if limit else None
-        except CollectorError:
-            counters.failed += 1
 
     def fileno(self) -> int | None:
-        """The descriptor to poll, where there is one."""
+        """The descriptor to poll, where there is one; it may be had later."""
         return self._inotify.fileno() if self._inotify is not None else None
 
     def close(self) -> None:
@@ -294,6 +290,11 @@ class Listening:
 
     def _anew(self) -> None:
         """All objects are about to be noted."""
+        if self._inotify is None:
+            try:
+                self._inotify = Inotify()
+            except CollectorError:
+                self._counters.refused += 1
         self._mounts = {each.mnt_id: each for each in read_host_mounts(self._roots)}
         self.files = {}
         self._below.extend(self._unheard)

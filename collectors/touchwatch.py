@@ -88,13 +88,13 @@ class TouchWatch:
         listening = self._listening
         assert listening is not None
         resting, poller = select.poll(), select.poll()
-        fd = listening.fileno()
+        fd: int | None = None
         for each in (resting, poller):
             each.register(self._wakeup, select.POLLIN)
-        if fd is not None:
-            poller.register(fd, select.POLLIN)
         try:
             while not self._is_stopping:
+                if fd is None and (fd := listening.fileno()) is not None:
+                    poller.register(fd, select.POLLIN)
                 is_resting = self._monotonic() < self._rests_until  # what happens meanwhile waits in the kernel's queue
                 milliseconds = self._milliseconds_to_wait(listening)
                 ready = {ready for ready, _ in (resting if is_resting else poller).poll(milliseconds)}

@@ -267,14 +267,22 @@ def test_a_watch_that_the_kernel_refuses_is_counted(
     assert len(listening.files) == 1
 
 
-def test_files_are_known_where_there_is_no_inotify(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_known_where_there_is_no_inotify_and_it_is_tried_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse() -> Inotify:
         raise TooLarge("inotify", "Too many open files")
 
-    monkeypatch.setattr(listening, "Inotify", refuse)
-    made = host.listen(SHADOW)
-    assert (made.fileno(), len(made.files), host.counters.failed) == (None, 1, 1)
-    made.take()
+    monkeypatch.setattr("collectors.object_table.EXPAND_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(listening, "Inotify", refuse)
+        made = host.listen(SHADOW)
+        assert (made.fileno(), len(made.files), host.counters.refused) == (None, 1, 1)
+        made.take()
+    host.now = made.due
+    made.turn(())
+    (host / "etc/shadow").read_text()
+    assert touched(made) == {"/etc/shadow": set()}
 
 
 def test_an_overflow_of_the_kernels_queue_touches_everything(host: Host) -> None:

@@ -18,6 +18,7 @@ from collectors.facts import FileId
 from collectors.held_files import HeldFiles, Holding
 from collectors.host import Roots
 from collectors.inotify import Inotify
+from collectors.listening import LEAST_PAUSE_SECONDS
 from collectors.mount_tables import FsPlace
 from collectors.observer import Observer, Reach
 from collectors.touchwatch import TouchWatch
@@ -106,9 +107,16 @@ def host(tmp_path: Path) -> Host:
 def holder(path: Path, mode: str) -> Iterator[int]:
     """A process that opens a file, writes where it may, and stays with it; its pid."""
     with host_process(sys.executable, "-c", HOLD, str(path), mode) as process:
-        links = Path(f"/proc/{process.pid}/fd")
-        wait_until(lambda: str(path) in {os.readlink(each) for each in links.iterdir()}, "the holder")
+        wait_until(lambda: _holds(process.pid, path), "the holder")
         yield process.pid
+
+
+def _holds(pid: int, path: Path) -> bool:
+    """It has the file open; descriptors come and go while a program starts."""
+    try:
+        return str(path) in {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize(
@@ -164,14 +172,12 @@ def test_files_are_known_to_the_sweep_before_anything_happens(host: Host) -> Non
 def test_a_busy_file_is_looked_for_rarely(host: Host) -> None:
     host.observer.tasks = (1,)
     with host.watched() as watch:
-        ends = time.monotonic() + 0.5
-        opened = 0
-        while time.monotonic() < ends:
+        started = time.monotonic()
+        for _ in range(3000):
             host.shadow.read_text()
-            opened += 1
-        assert opened > 1000
-        assert watch.counters.looks <= 6  # after 0, 50, 150, 350 ms
-        assert watch.counters.events <= 12
+        most = 2 + (time.monotonic() - started) / LEAST_PAUSE_SECONDS
+        assert 1 <= watch.counters.looks <= most
+        assert watch.counters.events <= 4 * most
 
 
 def test_what_is_watched_beside_is_listened_to(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
