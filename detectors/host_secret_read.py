@@ -112,7 +112,7 @@ DETECTOR = Detector(
         "A pod that reads its own service-account token and its own secret volumes: silent.",
         "/etc/shadow and keys of the container's own image: other inodes, silent.",
         (
-            "kube-apiserver, etcd and the other pods of a control plane read keys and kubeconfigs below /etc/kubernetes "
+            "kube-apiserver, etcd and other pods of a control plane read keys and kubeconfigs below /etc/kubernetes "
             "that are mounted for them, and nothing above: medium; make an exception for their images."
         ),
         "Backup, scanners and compliance pods that read all of the host by design: told; make an exception.",
