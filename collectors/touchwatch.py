@@ -134,7 +134,8 @@ class TouchWatch:
         if reach.pids:
             wanted: dict[FileId, tuple[WatchedFile, ...]] = dict(listening.files) if is_all else {}
             for each in touched:
-                wanted.update(listening.files_of(each))
+                for file, files in listening.files_of(each).items():
+                    wanted[file] = max(files, wanted.get(file, ()), key=len)  # itself, and in its directory
             if wanted:
                 self.counters.looks += 1
                 found = self._find((*self._strangers(reach.namespaces), *reach.pids[:MAX_TASKS]), wanted)

@@ -71,9 +71,9 @@ class Host:
         self.root = root
 
     @contextmanager
-    def watched(self) -> Iterator[TouchWatch]:
+    def watched(self, *beside: Pattern) -> Iterator[TouchWatch]:
         watch = TouchWatch(
-            (SHADOW, PASSWD, JOBS),
+            (SHADOW, PASSWD, JOBS, *beside),
             Roots("/proc", "/sys", str(self.root)),
             cast("Observer", self.observer),
             self.held_files,
@@ -129,6 +129,13 @@ def test_who_holds_a_file_that_was_touched_is_found(host: Host, name: str, mode:
     with host.watched() as watch, holder(path, mode) as pid:
         wait_until(lambda: (pid, touch, str(path)) in host.touches(), "the holder")
         wait_until(lambda: watch.counters.found, "its count")
+
+
+def test_a_secret_that_is_written_is_an_entry_of_its_directory(host: Host) -> None:
+    host.observer.tasks = (1,)
+    directory = Pattern("/etc", WatchKind.PERSISTENCE, Watch.WRITE | Watch.ENTRIES)
+    with host.watched(directory), holder(host.shadow, "a") as pid:
+        wait_until(lambda: (pid, Touch.ENTRY, str(host.shadow)) in host.touches(), "the holder")
 
 
 def test_who_is_known_is_found_as_well(host: Host) -> None:
