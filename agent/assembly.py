@@ -17,6 +17,7 @@ from collectors.events import ContainerSeen, Event
 from collectors.facts import HostBaseline
 from collectors.governing_watch import GoverningWatch
 from collectors.governors import Governors
+from collectors.held_files import HeldFiles
 from collectors.host import Roots, detect_roots, read_baseline
 from collectors.mountwatch import MountWatch
 from collectors.observer import Observer
@@ -24,7 +25,9 @@ from collectors.proc.mountinfo import parse_mountinfo
 from collectors.proc.process import ProcessReader
 from collectors.sockets import SocketWatch
 from collectors.sweep import Sweep
+from collectors.touchwatch import TouchWatch
 from collectors.values import KernelValues
+from collectors.watched_objects import WATCHED, Pattern, configured
 from detectors.base import Detector, Tier
 
 
@@ -37,6 +40,7 @@ class Collectors:
     reader: ProcessReader
     registry: ContainerRegistry
     mount_watch: MountWatch | None
+    touch_watch: TouchWatch | None
     observer: Observer
     sweep: Sweep
     values: KernelValues
@@ -64,10 +68,15 @@ def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: boo
         descriptors=config.sweep.descriptors,
         limit=config.limits.processes,
     )
-    mount_watch = None
+    mount_watch = touch_watch = None
     if watch_mounts:
         mount_watch = MountWatch(Path(roots.proc), observer.mounted, parse_mountinfo, time.time_ns)
         observer.watch_mounts_with(mount_watch)
+        held_files = HeldFiles(roots.proc)
+        observer.tell_held_files(held_files)
+        touch_watch = TouchWatch(
+            watched_patterns(config), roots, observer, held_files, descriptors=config.sweep.descriptors
+        )
     sweep = Sweep(
         observer,
         roots,
@@ -81,8 +90,13 @@ def assemble(config: Config, emit: Callable[[Event], None], *, watch_mounts: boo
     governing = GoverningWatch(roots, host, observer, registry, emit, governors=governors, clock_ns=time.time_ns)
     sockets = SocketWatch(roots, host, observer, emit, governors=governors, clock_ns=time.time_ns)
     return Collectors(
-        roots, host, reader, registry, mount_watch, observer, sweep, values, governors, governing, sockets
+        roots, host, reader, registry, mount_watch, touch_watch, observer, sweep, values, governors, governing, sockets
     )
+
+
+def watched_patterns(config: Config) -> tuple[Pattern, ...]:
+    """The files of the host to watch: those that are known, and the configuration's."""
+    return (*WATCHED, *(configured(each.path, each.kind, below=each.below) for each in config.watched_objects))
 
 
 def configured_roots(config: Config) -> Roots:

@@ -274,7 +274,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ()
     watched_objects: Annotated[
         tuple[WatchedObjectConfig, ...],
-        Meta(max_length=512, description="Files and directories of the host to watch besides those known (`ebpf`)."),
+        Meta(max_length=512, description="Files and directories of the host to watch besides those known."),
     ] = ()
     rules: Annotated[
         tuple[RuleConfig, ...],

@@ -20,6 +20,7 @@ from agent.pipeline import DetectorCounts
 from agent.snapshot import EbpfReading, ProcessReading, Snapshot
 from collectors.containers.docker import SourceState
 from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
+from collectors.listening import Counters as TouchWatchCounters
 from detectors.base import Severity
 
 OTHER = "other"
@@ -52,6 +53,7 @@ def collect(snapshot: Snapshot) -> Iterator[Sample]:
     yield from _sources(snapshot)
     yield from _sensor_errors(snapshot)
     yield from _sensor_records(snapshot)
+    yield from _watched(snapshot)
     yield from _events(snapshot)
     yield from _containers(snapshot)
     if snapshot.pods is not None:
@@ -113,10 +115,19 @@ def _sensor_errors(snapshot: Snapshot) -> Iterator[Sample]:
     if pods is not None:
         yield Sample(catalog.SENSOR_ERRORS, pods.odd_answers, ("kubernetes", "odd_answer"))
         yield Sample(catalog.SENSOR_ERRORS, pods.strangers, ("kubernetes", "other_node"))
+    yield from _touch_errors(snapshot.touch_watch)
     if connector is not None:
         yield Sample(catalog.SENSOR_OVERRUNS, connector.overruns, ("netlink",))
     if ebpf is not None:
         yield Sample(catalog.SENSOR_OVERRUNS, ebpf.kernel["lost"], ("ebpf",))
+    if snapshot.touch_watch is not None:
+        yield Sample(catalog.SENSOR_OVERRUNS, snapshot.touch_watch.overruns, ("touch_watch",))
+
+
+def _touch_errors(touches: TouchWatchCounters | None) -> Iterator[Sample]:
+    if touches is not None:
+        for error, count in {"refused": touches.refused, "failed": touches.failed}.items():
+            yield Sample(catalog.SENSOR_ERRORS, count, ("touch_watch", error))
 
 
 def _sensor_records(snapshot: Snapshot) -> Iterator[Sample]:
@@ -125,19 +136,32 @@ def _sensor_records(snapshot: Snapshot) -> Iterator[Sample]:
             yield Sample(catalog.SENSOR_RECORDS, getattr(snapshot.connector, kind), ("netlink", kind))
     if snapshot.ebpf is not None:
         yield from _ebpf_records(snapshot.ebpf)
-    watch = snapshot.mount_watch
-    if watch is not None:
-        tables = {"told": watch.told, "unchanged": watch.unchanged, "failed": watch.failed, "refused": watch.refused}
-        for kind, count in tables.items():
-            yield Sample(catalog.SENSOR_RECORDS, count, ("mount_watch", kind))
+    yield from _watch_records(snapshot)
     yield Sample(catalog.SENSOR_RECORDS, snapshot.measured.sweeps.looked_at, ("sweep", "processes"))
     if snapshot.docker is not None:
         yield Sample(catalog.SENSOR_RECORDS, snapshot.docker.merged, ("docker", "merged"))
     if snapshot.pods is not None:
         yield Sample(catalog.SENSOR_RECORDS, snapshot.pods.changes, ("kubernetes", "changes"))
         yield Sample(catalog.SENSOR_RECORDS, snapshot.pods.merged, ("kubernetes", "merged"))
+
+
+def _watch_records(snapshot: Snapshot) -> Iterator[Sample]:
+    watch, touches = snapshot.mount_watch, snapshot.touch_watch
     if watch is not None:
-        yield Sample(catalog.MOUNT_NAMESPACES, watch.watched)
+        tables = {"told": watch.told, "unchanged": watch.unchanged, "failed": watch.failed, "refused": watch.refused}
+        for kind, count in tables.items():
+            yield Sample(catalog.SENSOR_RECORDS, count, ("mount_watch", kind))
+    if touches is not None:
+        looks = {"events": touches.events, "looks": touches.looks, "found": touches.found}
+        for kind, count in looks.items():
+            yield Sample(catalog.SENSOR_RECORDS, count, ("touch_watch", kind))
+
+
+def _watched(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.mount_watch is not None:
+        yield Sample(catalog.MOUNT_NAMESPACES, snapshot.mount_watch.watched)
+    if snapshot.touch_watch is not None:
+        yield Sample(catalog.OBJECTS_WATCHED, snapshot.touch_watch.watches)
 
 
 def _ebpf_records(reading: EbpfReading) -> Iterator[Sample]:

@@ -120,6 +120,9 @@ LOOK_RESULTS = Metric(
     _CODE,
 )
 MOUNT_NAMESPACES = Metric("hullwatch_mount_namespaces_watched", Kind.GAUGE, "Mount namespaces whose table is watched.")
+OBJECTS_WATCHED = Metric(
+    "hullwatch_objects_watched", Kind.GAUGE, "Files and directories of the host that inotify watches; none in `ebpf`."
+)
 CONTAINER_TROUBLE = Metric(
     "hullwatch_container_trouble_total",
     Kind.COUNTER,
@@ -340,6 +343,7 @@ METRICS: tuple[Metric, ...] = (
     LOOKS,
     LOOK_RESULTS,
     MOUNT_NAMESPACES,
+    OBJECTS_WATCHED,
     CONTAINER_TROUBLE,
     DOCKER_STATE,
     DOCKER_FAILURES,

@@ -18,6 +18,7 @@ from collectors.containers.counters import RegistryCounters
 from collectors.containers.docker import SourceStatus
 from collectors.ebpf.counters import Counters as EbpfCounters
 from collectors.kubernetes.watch import PodSourceStatus
+from collectors.listening import Counters as TouchWatchCounters
 from collectors.mountwatch import Counters as MountWatchCounters
 
 
@@ -82,6 +83,7 @@ class Snapshot:
     ebpf: EbpfReading | None
     observer: Mapping[str, int]
     mount_watch: MountWatchCounters | None
+    touch_watch: TouchWatchCounters | None = None
     registry: RegistryCounters
     docker: SourceStatus | None
     pods: PodSourceStatus | None = None

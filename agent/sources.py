@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from agent import tally
-from agent.assembly import Collectors
+from agent.assembly import Collectors, watched_patterns
 from agent.care import Pauses, keep_running
 from agent.config_schema import Config
 from agent.control_schema import socket_path
@@ -40,7 +40,8 @@ from collectors.node_facts import NodeFacts
 from collectors.own_objects import CONTROL_SOCKET, OwnObjects
 from collectors.proc.tracer import read_tracer
 from collectors.sweep import Sweep
-from collectors.watched_objects import WATCHED, Pattern, configured, static_pods
+from collectors.touchwatch import TouchWatch
+from collectors.watched_objects import Pattern, static_pods
 from detectors.base import Tier
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -104,7 +105,7 @@ class Sources:
         self._node_due = time.monotonic()
         self._connector: ConnectorSource | None = None
         self._ebpf: EbpfSource | None = None
-        self._object_watch: ObjectWatch | None = None
+        self._object_watch: ObjectWatch | TouchWatch | None = None
         self._own_patterns: tuple[Pattern, ...] = ()
         self._sweeper: Sweep | EbpfSweep = collectors.sweep
         self._docker: DockerMetadata | None = None
@@ -120,7 +121,15 @@ class Sources:
         self._log = structlog.get_logger("sources")
 
     def choose(self) -> SensorChoice:
-        """Open the best sensor that configuration and node allow."""
+        """Open the best sensor that configuration and node allow, and what stands in for what it does not see."""
+        choice, watch = self._choose(), self._collectors.touch_watch
+        if choice.tier is not Tier.EBPF and watch is not None:
+            watch.open()
+            self._object_watch = watch
+            self.watch_over("touch_watch", watch.run, watch.stop)
+        return choice
+
+    def _choose(self) -> SensorChoice:
         wanted = self._config.sensor
         if wanted == "poll":
             return SensorChoice(Tier.POLL, _ASKED_FOR)
@@ -141,14 +150,10 @@ class Sources:
 
     def _take_ebpf(self) -> str:
         """Load the eBPF programs; the task iterator is the sweep then. How calls are watched; may raise."""
-        extra = (configured(each.path, each.kind, below=each.below) for each in self._config.watched_objects)
-        namespace = self._collectors.host.namespaces.mnt
-        object_watch = ObjectWatch(
-            (*WATCHED, *extra),
-            self._collectors.roots.host,
-            namespace if isinstance(namespace, int) else 0,
-            clock_ns=time.monotonic_ns,
-        )
+        namespace, root = self._collectors.host.namespaces.mnt, self._collectors.roots.host
+        host_mnt = namespace if isinstance(namespace, int) else 0
+        patterns = watched_patterns(self._config)
+        object_watch = ObjectWatch(patterns, root, host_mnt, clock_ns=time.monotonic_ns)
         source = new_ebpf_source(
             self._collectors,
             self._emit,

@@ -141,7 +141,7 @@ class Telemetry:
         """Everything that a scrape shows."""
         outbox, sinks = self._way_out()
         connector, watch, sources = self._sources.connector, self._collectors.mount_watch, self._sources
-        ebpf, now_ns = sources.ebpf, time.time_ns()
+        touches, ebpf, now_ns = self._collectors.touch_watch, sources.ebpf, time.time_ns()
         return Snapshot(
             now_ns=now_ns,
             version=__version__,
@@ -159,6 +159,7 @@ class Telemetry:
             ebpf=EbpfReading(ebpf.kernel_counts(), ebpf.counters) if ebpf is not None else None,
             observer=self._collectors.observer.counts,
             mount_watch=watch.counters if watch is not None else None,
+            touch_watch=touches.counters if touches is not None and ebpf is None else None,
             registry=self._collectors.registry.counters(),
             docker=sources.docker_status,
             pods=sources.pods_status,
@@ -257,6 +258,8 @@ class Telemetry:
         if (ebpf := self._sources.ebpf) is not None:
             yield (Code.STATE_FULL, "ebpf"), ebpf.kernel_counts()["not_remembered"]
             yield (Code.SOURCE_FAILING, "ebpf programs"), ebpf.counters.detached
+        if (touches := self._collectors.touch_watch) is not None:
+            yield (Code.STATE_FULL, "touch_watch"), touches.counters.refused
         for name, health in self._sources.health.copy().items():
             yield (Code.SOURCE_FAILING, name), sum(health.failures.copy().values())
         blind: dict[str, int] = {}

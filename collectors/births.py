@@ -17,6 +17,7 @@ from typing import NamedTuple
 from collectors.errors import CollectorError
 from collectors.events import Event, Fork
 from collectors.facts import Process, ProcessKey
+from collectors.held_files import Held
 from collectors.proc.process import ProcessReader
 
 NANOSECONDS = 1_000_000_000
@@ -35,7 +36,8 @@ class Tracked:
     """What was last told of a task. ``container_id`` is sticky and inherited; the sweep looks closer at who bears one.
 
     ``told`` is ``None`` after a fork nobody has looked at yet. ``mnt_namespace`` is kept for tasks of containers.
-    ``birth`` is a fork that was not told yet; until it is, the start in ``key`` is the time of the fork.
+    ``birth`` is a fork that was not told yet; until it is, the start in ``key`` is the time of the fork. ``held`` are
+    watched files that it was just found to hold, ``touched`` those of them that were told.
     """
 
     key: ProcessKey
@@ -43,6 +45,8 @@ class Tracked:
     container_id: str | None
     mnt_namespace: int | None
     birth: Birth | None = None
+    held: tuple[Held, ...] = ()
+    touched: frozenset[Held] = frozenset()
 
 
 class Births:

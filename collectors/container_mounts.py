@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from collectors.confinement import is_within
 from collectors.containers.registry import ContainerRegistry
 from collectors.errors import CollectorError
 from collectors.events import Event, MountNamespaceGone, MountTable
@@ -32,7 +33,7 @@ from collectors.facts import (
 from collectors.host import Roots
 from collectors.layers import layer_of
 from collectors.moments import is_earlier
-from collectors.mount_tables import ids_of
+from collectors.mount_tables import FsPlace, ids_of
 from collectors.mountwatch import MountWatch
 from collectors.notable import is_notable, shared_streams
 from collectors.proc.process import ProcessReader
@@ -48,6 +49,7 @@ class _Table:
 
     ``resident`` showed the table first, as far as it lives: it stays when whoever changed the table has ended.
     ``is_settled``: a program on a mount of its own was met in the namespace, so that the runtime had done its work.
+    ``roots`` are the directories that its mounts show, by their file system's device.
     """
 
     mounts: tuple[Mount, ...]
@@ -59,6 +61,7 @@ class _Table:
     is_building: bool
     resident: ProcessKey | None
     is_settled: bool
+    roots: dict[int, frozenset[bytes]]
 
 
 class _Judged(NamedTuple):
@@ -145,8 +148,27 @@ class ContainerMounts:
             event.is_building,
             event.seen_by if known is None else known.resident,
             is_settled,
+            _roots_of(event.mounts),
         )
         self._emit(event)
+
+    def showing(self, places: Iterable[FsPlace] | None) -> frozenset[int]:
+        """The mount namespaces in which a mount shows one of these places, something above it or something in it.
+
+        All that are known where no places are named.
+        """
+        if places is None:
+            return frozenset(self._tables)
+        wanted = tuple(places)
+        return frozenset(
+            namespace
+            for namespace, table in self._tables.items()
+            if any(
+                is_within(each.path, root) or is_within(root, each.path)
+                for each in wanted
+                for root in table.roots.get(each.device, ())
+            )
+        )
 
     def has_tasks(self, namespace: int) -> bool:
         """A task of a container is in that namespace."""
@@ -339,6 +361,14 @@ def _mount_ids(places: Iterable[Place | Unknown]) -> frozenset[int]:
 
 def _root_of(mounts: tuple[Mount, ...]) -> Mount | None:
     return next((mount for mount in mounts if mount.point == b"/"), None)
+
+
+def _roots_of(mounts: tuple[Mount, ...]) -> dict[int, frozenset[bytes]]:
+    """The directories that are shown, by device."""
+    roots: dict[int, set[bytes]] = {}
+    for mount in mounts:
+        roots.setdefault(mount.device, set()).add(mount.root)
+    return {device: frozenset(shown) for device, shown in roots.items()}
 
 
 def _is_whole(mounts: tuple[Mount, ...], known: _Table | None) -> bool:

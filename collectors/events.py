@@ -132,12 +132,12 @@ class Touch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileTouched(ProcessEvent):
-    """A container process got at a file that is watched, by its identity, whatever path led there.
+    """A container process got at a file that is watched, by its identity, whatever path led there; or holds it open.
 
     ``watched`` is what the host knows the object by, once for each kind that it is; empty where ``touch`` alone makes
     it worth telling. ``path`` is as the process' mounts show it, or, for ``PRIVILEGED`` and ``CAPABLE`` by path, what
     the process wrote: evidence. ``file`` is ``None`` where only that path is known. ``file_system`` is its magic
-    number. Of a ``DEVICE`` node the device in ``file`` is the one that it stands for.
+    number, 0 where it was not asked for. Of a ``DEVICE`` node the device in ``file`` is the one that it stands for.
     """
 
     touch: Touch

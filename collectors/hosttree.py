@@ -139,3 +139,15 @@ def entries_below(root: str, path: bytes, limit: int) -> list[bytes]:
                 return [os.fsencode(entry.name) for entry, _ in zip(scan, range(limit), strict=False)]
         finally:
             os.close(fd)
+
+
+def directories_below(root: str, path: bytes, limit: int) -> list[bytes]:
+    """The names of the directories among the first ``limit`` entries of a directory; raises as ``entries_below``."""
+    with open_below(root, path, follow_links=True) as (found, _):
+        fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found)
+        try:
+            with os.scandir(fd) as scan:
+                entries = [entry for entry, _ in zip(scan, range(limit), strict=False)]
+            return [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        finally:
+            os.close(fd)

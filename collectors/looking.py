@@ -14,12 +14,14 @@ from collectors.births import Births, Tracked
 from collectors.container_mounts import ContainerMounts
 from collectors.containers.registry import ContainerRegistry
 from collectors.errors import CollectorError
-from collectors.events import ContainerSeen, Event, Exit, ProcessEvent
+from collectors.events import ContainerSeen, Event, Exit, FileTouched, ProcessEvent
 from collectors.facts import HostBaseline, Process, Unknown
+from collectors.held_files import HeldFiles
 from collectors.host import Roots
 from collectors.proc.process import ProcessReader
 
 MAX_OUTER_PARENTS = 4096
+MAX_TOUCHED = 64  # of one task: which were told is forgotten then
 
 
 class Looking:
@@ -49,6 +51,7 @@ class Looking:
         self._tracked: dict[int, Tracked] = {}
         self._mounts = ContainerMounts(reader, registry, host, roots, emit, clock_ns)
         self._outer_parents: dict[int, set[str]] = {}
+        self._held_files: HeldFiles | None = None
         self._births = Births(reader, emit, clock_ns, uptime_ns, host.ticks_per_second)
         self._lock = threading.Lock()
 
@@ -98,6 +101,7 @@ class Looking:
                 wanted = 0 if isinstance(process.descriptors, Unknown) else self._descriptors
             process = self._mounts.with_layer(process, container_id, at_ns, is_table_old=may_enter)
         told = before.told if before is not None else None
+        held = self._held_files.among(process) if wanted and self._held_files and container_id is not None else ()
         if wanted:
             process = self._mounts.with_notable_descriptors(process)
         elif told is not None and not isinstance(told.descriptors, Unknown) and told.image_mark == process.image_mark:
@@ -105,7 +109,9 @@ class Looking:
         namespace = self._mounts.own_namespace(process) if container_id is not None else None
         if namespace is not None:  # at every look: whoever it was watched through may have ended, or stood elsewhere
             self._mounts.watch(namespace, process.key, container_id)
-        self._remember(Tracked(told.key if told is not None else process.key, told, container_id, namespace), at_ns)
+        touched = before.touched if before is not None else frozenset()
+        key = told.key if told is not None else process.key
+        self._remember(Tracked(key, told, container_id, namespace, held=held, touched=touched), at_ns)
         return process
 
     def _read(self, pid: int, tid: int | None, descriptors: int) -> Process | None:
@@ -190,6 +196,18 @@ class Looking:
         self._births.tell_children(event.process.key.pid)
         self.counts["told"] += 1
         self._emit(event)
+
+    def _tell_held(self, process: Process, at_ns: int) -> None:
+        """Tell which watched files a task has open, each once; after the task itself was told."""
+        tracked = self._tracked.get(process.key.pid)
+        if tracked is None or not tracked.held:
+            return
+        found, tracked.held = tracked.held, ()
+        for each in found:
+            if each in tracked.touched:
+                continue
+            tracked.touched = (tracked.touched if len(tracked.touched) < MAX_TOUCHED else frozenset()) | {each}
+            self._tell(FileTouched(at_ns, process, each.touch, each.path, each.file, each.mode, 0, each.watched))
 
     def _tell_end(self, tracked: Tracked, at_ns: int) -> None:
         """Tell that a task has ended, if anybody was told that it began."""

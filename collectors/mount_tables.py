@@ -62,6 +62,19 @@ class MountIdentity(NamedTuple):
     fs_type: bytes
 
 
+class FsPlace(NamedTuple):
+    """A file by where it lies in its file system, which is how the tables of all namespaces speak of one."""
+
+    device: int
+    path: bytes
+
+
+def place_of(path: bytes, mount: Mount) -> FsPlace:
+    """Where a path lies that stands on ``mount``, of the table in whose words the path is."""
+    below = path if mount.point == b"/" else path[len(mount.point) :]
+    return FsPlace(mount.device, (mount.root.rstrip(b"/") + below) or b"/")
+
+
 def identity(mount: Mount) -> MountIdentity:
     """See ``MountIdentity``."""
     return MountIdentity(mount.device, mount.root, mount.point, mount.fs_type)

@@ -12,8 +12,9 @@ Bounded: ``limit`` processes are remembered; more are told again at every look, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from collectors.births import Tracked
 from collectors.bounded import unknown
@@ -32,11 +33,20 @@ from collectors.events import (
     Seen,
 )
 from collectors.facts import CgroupMembership, DeclaredMount, Process, ProcessKey, Unknown
+from collectors.held_files import HeldFiles, Holding
 from collectors.looking import Looking
 from collectors.moments import is_earlier
+from collectors.mount_tables import FsPlace
 from collectors.mountwatch import MountWatch
 
 MAX_PARENTS = 16  # of a process that nobody was told of
+
+
+class Reach(NamedTuple):
+    """Mount namespaces of containers, and the processes of containers in them or in the host's, newest first."""
+
+    namespaces: frozenset[int]
+    pids: tuple[int, ...]
 
 
 class Observer(Looking):
@@ -45,6 +55,10 @@ class Observer(Looking):
     def watch_mounts_with(self, mount_watch: MountWatch) -> None:
         """Have every mount namespace that is met watched from now on."""
         self._mounts.watch_with(mount_watch)
+
+    def tell_held_files(self, held_files: HeldFiles) -> None:
+        """Have the watched files that tasks of containers hold open told from now on."""
+        self._held_files = held_files
 
     def watch_host_mounts(self) -> None:
         """Tell the host's own mount table, and have it watched, through the first process that shows it."""
@@ -85,6 +99,7 @@ class Observer(Looking):
             if process is None:
                 return
             self._tell(Exec(at_ns, process))
+            self._tell_held(process, at_ns)
 
     def credentials_changed(self, pid: int, tid: int, at_ns: int) -> None:
         """A task changed its uids or gids; told for container processes."""
@@ -207,6 +222,43 @@ class Observer(Looking):
             else:
                 self._emit(event)
 
+    # What the watch over files asks and tells ----------------------------------------------------------------------
+
+    def who_reaches(self, places: Iterable[FsPlace] | None) -> Reach:
+        """To whom a mount shows one of these places (``None``: any)."""
+        with self._lock:
+            namespaces = self._mounts.showing(places)
+            found = [
+                tracked.key
+                for tracked in self._tracked.values()
+                if tracked.container_id is not None
+                and (tracked.told is None or tracked.told.thread_of is None)
+                and (tracked.mnt_namespace is None or tracked.mnt_namespace in namespaces)
+            ]
+        newest_first = sorted(found, key=lambda key: (key.start_ticks, key.pid), reverse=True)
+        return Reach(namespaces, tuple(key.pid for key in newest_first))
+
+    def holds(self, holding: Holding) -> bool:
+        """A task was found to hold watched files a moment ago: told if it is a container's, and that is the answer.
+
+        It may have ended since; then it is told as it was known.
+        """
+        pid = holding.key.pid
+        if pid not in self._tracked:
+            self.meet(pid)
+        with self._lock:
+            at_ns = self._clock_ns()
+            self._observe(pid, tid=None, descriptors=False)
+            tracked = self._tracked.get(pid)
+            if tracked is None or tracked.told is None or tracked.key != holding.key:
+                self.counts["gone_before_looked"] += 1
+                return False
+            if tracked.container_id is None:
+                return False
+            tracked.held = holding.held
+            self._tell_held(tracked.told, at_ns)
+            return True
+
     # What the sweep asks -------------------------------------------------------------------------------------------
 
     def observe_after(
@@ -258,15 +310,20 @@ class Observer(Looking):
     def observe(self, pid: int, *, tid: int | None = None, descriptors: bool = False) -> Tracked | None:
         """Look at a task and tell it if it is new or different; ``None`` when it is gone."""
         with self._lock:
-            at_ns = self._clock_ns()
-            process = self._look(pid, at_ns, tid=tid, descriptors=descriptors)
-            if process is None:
-                return None
-            tracked = self._tracked.get(pid if tid is None else tid)
-            told = tracked.told if tracked is not None else None
-            if told is None or not _same(told, process):
-                self._tell(Seen(at_ns, process))
-            return self._tracked.get(pid if tid is None else tid)
+            return self._observe(pid, tid=tid, descriptors=descriptors)
+
+    def _observe(self, pid: int, *, tid: int | None, descriptors: bool) -> Tracked | None:
+        at_ns = self._clock_ns()
+        process = self._look(pid, at_ns, tid=tid, descriptors=descriptors)
+        if process is None:
+            return None
+        number = pid if tid is None else tid
+        tracked = self._tracked.get(number)
+        told = tracked.told if tracked is not None else None
+        if told is None or not _same(told, process):
+            self._tell(Seen(at_ns, process))
+        self._tell_held(process, at_ns)
+        return self._tracked.get(number)
 
     def refresh_containers(self) -> None:
         """Tell of containers whose bundle has been found by now, and of those that have ended."""
@@ -310,6 +367,7 @@ class Observer(Looking):
         with self._lock:
             for tracked in self._tracked.values():
                 tracked.told = None
+                tracked.touched = frozenset()
 
 
 def _is_not_later(process: Process, told: Process) -> bool:

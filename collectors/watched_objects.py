@@ -1,8 +1,9 @@
-"""The files and directories of the host that are watched in the eBPF tier, and how they are found. See ``WATCHED``.
+"""The files and directories of the host that are watched, and how they are found. See ``WATCHED``.
 
 Patterns are expanded below the host's root, on the host's side: what a container calls its files plays no part. A ``*``
-stands for (a part of) one component. The kernel is given what was found, open, and takes the identity from there, so
-that nothing depends on what stat(2) says on the file system at hand.
+stands for (a part of) one component. In the eBPF tier the kernel is given what was found, open, and takes the identity
+from there, so that nothing depends on what stat(2) says on the file system at hand; below it both the host's file and
+the container's descriptor are asked by stat(2), which says the same of both.
 
 Sources: file-hierarchy(7), systemd.unit(5), cron(8), ld.so(8), sshd(8), pam.d(5), sudoers(5), modules-load.d(5),
 udev(7), the documentation of the kubelet, kubeadm, k3s, containerd, CRI-O, podman, CNI, CDI and NRI.

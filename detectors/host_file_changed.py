@@ -8,8 +8,9 @@ one of those that got a directory of the host mounted.
 made, renamed or wrote something in a watched directory (``collectors.watched_objects``, ``watched_objects`` of the
 configuration, and the static pod directories of the node's kubelet), judged by what the kernel calls the file, through
 whatever path; or it opened a file of the host's root file system for writing through a mount of the host's own mount
-namespace, which no container was given. Critical; medium where pods put files by design (CNI, device plug-ins) and the
-bundle mounts that very place.
+namespace, which no container was given. Below the eBPF tier it is who was found to have such a file open for writing,
+when something had happened to it or at a sweep: by device and inode of the descriptor. Critical; medium where pods put
+files by design (CNI, device plug-ins) and the bundle mounts that very place.
 """
 
 from __future__ import annotations
@@ -83,22 +84,30 @@ DETECTOR = Detector(
     ),
     wants=(FileTouched,),
     check=check,
-    weakest=Tier.EBPF,
+    weakest=Tier.POLL,
     summary="A container process changed a file of the host that the host runs or trusts.",
     benign=(
         "Files of the same name in the container's own image or volumes: other inodes, silent.",
         "CNI and device plug-ins that install themselves, into the place that they were given by mount: medium.",
-        "systemctl, apt and administrators on the host: no container process.",
+        "systemctl, apt, cron and administrators on the host: no container process holds what they change; silent.",
         (
             "Configuration management that runs as a privileged pod and edits the host does what an attack does: told; "
             "make an exception for its image."
         ),
     ),
     misses=(
-        "Tiers below ebpf do not see it; what a changed file makes the host run is told by HW-114 and HW-208.",
+        (
+            "Below the ebpf tier: who has let go of the file before it is looked for, a millisecond or two after the "
+            "change; renames, links, removals and modes, which hold nothing. What a changed file makes the host run is "
+            "told by HW-114 and HW-208."
+        ),
+        "Below the ebpf tier: a file that is opened in a watched directory and not written.",
+        "Below the ebpf tier: who changes what the host itself changes all the time, within half a second of that.",
+        "Below the ebpf tier: what is on no list and opened through a mount of the host's own mount namespace.",
+        "Below the ebpf tier: directories below watched ones for which inotify has no room (hullwatch doctor).",
         "Before Linux 6.13: a file that is renamed or linked into a watched directory, or changed without an open.",
         "Before Linux 6.13: what io_uring opens without a descriptor.",
-        "What was open before the container process got it.",
+        "In the ebpf tier: what was open before the container process got it.",
         "A directory that did not exist when the patterns were expanded last (every 30 s).",
         "A static pod directory that the kubelet was given less than 5 minutes ago, or by arguments of k3s and RKE2.",
         "Who moves into the host's mount namespace and writes elsewhere than on its root file system.",

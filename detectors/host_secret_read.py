@@ -6,7 +6,9 @@ environment in /proc.
 
 *Fires on:* a container process opened one of the watched secrets of the host for reading
 (``collectors.watched_objects``), judged by what the kernel calls the file, through whatever path; a token or secret
-volume of a pod that is not its own; or the environment of a process outside its container.
+volume of a pod that is not its own; or the environment of a process outside its container. Below the eBPF tier it is
+who was found to have such a secret open, when somebody had opened it or at a sweep. Medium for keys of the control
+plane that the bundle mounts by themselves.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from detectors.base import (
 
 _READS = frozenset({Touch.READ, Touch.WRITTEN})
 ENVIRON = "environ"
+CONTROL_PLANE = "/etc/kubernetes/"  # where kubeadm puts what its static pods are given
 
 
 def check(event: FileTouched | ProcessReached, view: NodeView) -> Found:
@@ -46,14 +49,24 @@ def check(event: FileTouched | ProcessReached, view: NodeView) -> Found:
     own = _pod_uid(member.container)
     foreign = tuple(sorted(each.path for each in secrets if not each.pod_uid or each.pod_uid != own))
     if foreign:
+        is_given = all(_is_given(each, member.container) for each in foreign)
         yield Finding(
             f"opened a secret of the host: {foreign[0]}",
             member.container.id,
             event.process.key,
             evidence=(("host_path", foreign), ("path", event.path)),
+            severity=Severity.MEDIUM if is_given else None,
             identity=(member.container.id, *foreign),
             inherited=True,
         )
+
+
+def _is_given(path: str, container: Container) -> bool:
+    """A key or kubeconfig of the control plane, and the bundle mounts it, or a directory of them, for the container."""
+    sources = container.sources
+    return not isinstance(sources, Unknown) and any(
+        each.path.startswith(CONTROL_PLANE) and f"{path}/".startswith(f"{each.path}/") for each in sources
+    )
 
 
 def _environment(event: ProcessReached, view: NodeView) -> Found:
@@ -93,17 +106,23 @@ DETECTOR = Detector(
     ),
     wants=(FileTouched, ProcessReached),
     check=check,
-    weakest=Tier.EBPF,
+    weakest=Tier.POLL,
     summary="A container process opened a secret of the host, of another pod, or of a process outside.",
     benign=(
         "A pod that reads its own service-account token and its own secret volumes: silent.",
         "/etc/shadow and keys of the container's own image: other inodes, silent.",
+        (
+            "kube-apiserver, etcd and other pods of a control plane read keys and kubeconfigs below /etc/kubernetes "
+            "that are mounted for them, and nothing above: medium; make an exception for their images."
+        ),
         "Backup, scanners and compliance pods that read all of the host by design: told; make an exception.",
         "A monitoring pod that reads the environment of processes of the host (some APM agents do): told.",
     ),
     misses=(
-        "Tiers below ebpf do not see an open that is over before they look.",
-        "A secret that is mapped, or that came as an open descriptor.",
+        "Below the ebpf tier: who has closed it again before it is looked for, a millisecond or two after the open.",
+        "Below the ebpf tier: who opens what others of the host open all the time, within half a second of that.",
+        "Below the ebpf tier: the environment of another process.",
+        "A secret that is mapped, or, in the ebpf tier, that came as an open descriptor.",
         "Secrets in places that are not on the list: add them with watched_objects in the configuration.",
         "Before Linux 6.13: what io_uring opens without a descriptor.",
     ),

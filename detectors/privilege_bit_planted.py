@@ -74,7 +74,7 @@ DETECTOR = Detector(
         "docker build and the runtimes unpack images as processes of the host: silent.",
     ),
     misses=(
-        "Tiers below ebpf do not see it.",
+        "Tiers below ebpf do not see it: who sets a bit need not hold the file, and leaves no name.",
         "A file that is made with the bit at once (open, mknod), or comes with it by rename.",
         "By path the kernel's own name of the file is not known: only by descriptor a host file is told as critical.",
         "An attribute whose name another thread changes while the call runs.",

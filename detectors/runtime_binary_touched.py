@@ -6,9 +6,9 @@ code on the host. Whoever can hold runc, the shim or containerd open is one step
 
 *Fires on:* an open descriptor of a container process is the file (device and inode) of one of the node's container
 runtimes. Critical when it stands on no mount of the process' table, which is how a container comes to it through /proc;
-medium when it comes with a mount that the container was given (a scanner with the host's ``/usr``). Or it opened one of
-the watched executables of runtimes, kubelet and CNI for writing, or changed it: critical; medium for CNI plug-ins that
-a pod puts into the directory that it was given.
+medium when it comes with a mount that the container was given (a scanner with the host's ``/usr``). Or it opened (below
+the eBPF tier: was found to have open) one of the watched executables of runtimes, kubelet and CNI for writing, or
+changed it: critical; medium for CNI plug-ins that a pod puts into the directory that it was given.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ DETECTOR = Detector(
         "A container with a runtime of its own in its image (Docker in Docker): another file.",
     ),
     misses=(
-        "Below the ebpf tier: a descriptor that is opened, used and closed between two looks, and CNI plug-ins.",
+        "Below the ebpf tier: a descriptor that is opened, used and closed before it is looked for.",
         "A runtime that runs as a memfd copy of itself, as runc 1.1 and later do: its copy is another file.",
         "Executables that were not recognised at start: outside the directories where distributions put runtimes.",
     ),

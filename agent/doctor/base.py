@@ -38,7 +38,8 @@ class Answer:
 class Surroundings:
     """Everything that the questions need; each ``try_*`` does the thing and says what came of it, or raises.
 
-    ``try_connector``, ``try_library`` and ``try_ebpf`` raise a ``CollectorError`` kind, ``try_docker`` an ``OSError``.
+    ``try_connector``, ``try_library``, ``try_ebpf`` and ``try_inotify`` raise a ``CollectorError`` kind, ``try_docker``
+    an ``OSError``.
     """
 
     config: Config
@@ -53,6 +54,7 @@ class Surroundings:
     try_connector: Callable[[], str]
     try_library: Callable[[], str]
     try_ebpf: Callable[[], str]
+    try_inotify: Callable[[], str]
     try_docker: Callable[[], str]
     is_clock_synchronised: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)

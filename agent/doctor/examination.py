@@ -17,6 +17,7 @@ from collectors.ebpf.libbpf import LIBRARY, load_library
 from collectors.errors import CollectorError
 from collectors.events import Event
 from collectors.facts import Namespaces, Unknown
+from collectors.inotify import Inotify
 from collectors.proc.attr import read_label
 from collectors.proc.ns import read_namespaces
 from collectors.proc.status import Status, read_status
@@ -73,10 +74,16 @@ def read_surroundings(config: Config) -> Surroundings:
         try_connector=try_connector,
         try_library=_try_library,
         try_ebpf=try_ebpf,
+        try_inotify=_try_inotify,
         try_docker=lambda: _try_docker(config.containers.docker.socket),
         is_clock_synchronised=_is_clock_synchronised,
         environment=os.environ,
     )
+
+
+def _try_inotify() -> str:
+    Inotify().close()
+    return "to be had"
 
 
 def _ourselves() -> tuple[Status, bytes | Unknown | None, Namespaces]:

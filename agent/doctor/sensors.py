@@ -10,9 +10,11 @@ from agent.doctor.base import Answer, Surroundings, Verdict, kernel_version, off
 from collectors.bounded import read_bounded
 from collectors.ebpf.sensor import BTF, OBJECT
 from collectors.errors import CollectorError
+from collectors.listening import SHARE, watch_limit
 
 AREA = "sensors"
 LEAST_KERNEL = (5, 8)
+ENOUGH_WATCHES = 1024
 _PARANOID_FOR_ROOT = 2  # Documentation/admin-guide/sysctl/kernel.rst; Debian and Ubuntu know 3 and 4
 _TRACEPOINTS = ("kernel/tracing", "kernel/debug/tracing")
 
@@ -28,6 +30,7 @@ def check(surroundings: Surroundings) -> Iterator[Answer]:
     yield _single_tracepoints(surroundings)
     yield _trial(surroundings, worst)
     yield _netlink(surroundings)
+    yield _object_watches(surroundings)
 
 
 def _netlink(surroundings: Surroundings) -> Answer:
@@ -41,6 +44,25 @@ def _netlink(surroundings: Surroundings) -> Answer:
         mend = "It needs the host's pid and net namespace, CAP_NET_ADMIN before kernel 6.6, and CONFIG_PROC_EVENTS."
         verdict = Verdict.FAILED if is_wanted else Verdict.WARNING
         return Answer(AREA, "process connector", verdict, str(error), costs, mend)
+
+
+def _object_watches(surroundings: Surroundings) -> Answer:
+    """Of the files of the host, for the tiers that do not see one opened (``collectors.listening``)."""
+    name = "inotify watches"
+    if surroundings.config.sensor == "ebpf":
+        return off(AREA, name, "the eBPF tier needs none")
+    limit = watch_limit(surroundings.roots.proc)
+    try:
+        found = surroundings.try_inotify()
+    except CollectorError as error:
+        costs = "Below the eBPF tier: who holds a watched file of the host is seen at sweeps only."
+        mend = "sysctl fs.inotify.max_user_instances: each process of root that watches files takes one."
+        return Answer(AREA, name, Verdict.WARNING, str(error), costs, mend)
+    if limit >= ENOUGH_WATCHES:
+        return ok(AREA, name, f"{found}, {limit} may be taken")
+    costs = "Below the eBPF tier: what is changed in some directories of the host is not looked for."
+    mend = f"sysctl fs.inotify.max_user_watches={ENOUGH_WATCHES * SHARE} or more: an eighth of it is taken."
+    return Answer(AREA, name, Verdict.WARNING, f"{limit} may be taken", costs, mend)
 
 
 def _kernel(surroundings: Surroundings, worst: Verdict) -> Answer:

@@ -17,6 +17,7 @@ from collectors.containers.counters import RegistryCounters
 from collectors.containers.docker import SourceState, SourceStatus
 from collectors.ebpf.counters import Counters as EbpfCounters
 from collectors.kubernetes.watch import PodSourceState, PodSourceStatus
+from collectors.listening import Counters as TouchWatchCounters
 from collectors.mountwatch import Counters as MountWatchCounters
 
 NOW_NS = 1_763_700_000_000_000_000
@@ -49,6 +50,7 @@ def snapshot(**overrides: Any) -> Snapshot:
         ),
         "observer": {"looks": 30, "told": 20, "gone_before_looked": 5, "not_remembered": 0},
         "mount_watch": MountWatchCounters(watched=3, told=7),
+        "touch_watch": TouchWatchCounters(watches=120, refused=2, events=30, overruns=4, looks=6, found=1),
         "registry": RegistryCounters(problems=1),
         "docker": SourceStatus(SourceState.CONNECTED, merged=3, failures=1),
         "pods": PodSourceStatus(

@@ -14,7 +14,7 @@ import pytest
 
 from agent import sources
 from agent.assembly import assemble
-from agent.config_schema import Config, ContainersConfig, DockerConfig
+from agent.config_schema import Config, ContainersConfig, DockerConfig, WatchedObjectConfig
 from agent.errors import ConfigError
 from agent.inbox import Inbox
 from agent.sources import SensorChoice, Sources
@@ -24,8 +24,9 @@ from collectors.containers.docker import DockerMetadata, SourceState
 from collectors.ebpf.object_watch import ObjectWatch
 from collectors.ebpf.sensor import EbpfSource
 from collectors.errors import Denied, Unsupported
-from collectors.events import AgentTrouble, Event, Seen, TroubleKind, WatchKind
+from collectors.events import AgentTrouble, Event, Seen, TroubleKind, Watched, WatchKind
 from collectors.facts import ProcessKey, Unknown
+from collectors.held_files import HeldFiles
 from collectors.node.kubelet import STATIC_POD_PATHS, parse_kubelet
 from collectors.node_facts import NodeFacts
 from collectors.observer import Observer
@@ -135,6 +136,34 @@ def test_the_kubelets_static_pods_are_watched_and_follow_its_configuration(monke
     found._node_due = 0.0
     found._refresh_node()
     assert used[1:] == [("/opt/pods", *STATIC_POD_PATHS)]
+
+
+def watching(config: Config) -> tuple[Sources, HeldFiles]:
+    """Sources of an agent that stays, and what its sweep knows of watched files."""
+    collectors = assemble(config, lambda _: None, watch_mounts=True)
+    held_files = collectors.observer._held_files
+    assert held_files is not None
+    return Sources(config, collectors, lambda _: None), held_files
+
+
+def test_below_ebpf_watched_files_are_known_before_the_first_sweep(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("")
+    extra = WatchedObjectConfig(path=str(key), kind="secret")
+    found, held_files = watching(Config(sensor="poll", watched_objects=(extra,)))
+    assert held_files.files == {}
+    found.choose()
+    status = key.stat()
+    ((watched,), *_) = (each for file, each in held_files.files.items() if file == (status.st_dev, status.st_ino))
+    assert watched.watched == (Watched(str(key), WatchKind.SECRET),)
+
+
+@pytest.mark.usefixtures("loads")
+def test_in_ebpf_the_kernel_is_told_and_nobody_listens() -> None:
+    found, held_files = watching(Config(sensor="ebpf"))
+    found.choose()
+    assert held_files.files == {}
+    assert found._others == []
 
 
 def test_a_crash_in_the_docker_source_is_counted_told_and_runs_it_again(

@@ -153,6 +153,12 @@ def overflow(parts: Parts) -> None:
     parts.pipeline._state.overflow["processes"] = 1
 
 
+def refuse_a_watch(parts: Parts) -> None:
+    touches = parts.telemetry._collectors.touch_watch
+    assert touches is not None
+    touches.counters.refused = 1
+
+
 def drop_from_the_outbox(parts: Parts) -> None:
     parts.delivery.outbox = replace(OUTBOX, dropped={"low": 1})
 
@@ -170,6 +176,7 @@ def drop_for_a_sink(parts: Parts) -> None:
         (be_denied, Code.BLIND, "(denied)"),
         (fail_a_source, Code.SOURCE_FAILING, "(odd)"),
         (overflow, Code.STATE_FULL, "(processes)"),
+        (refuse_a_watch, Code.STATE_FULL, "(touch_watch)"),
         (drop_from_the_outbox, Code.OUTBOX_DROPPING, "(low)"),
         (drop_for_a_sink, Code.SINK_DROPPING, "(siem)"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from collectors.errors import Denied, Gone, TooLarge
 from collectors.facts import FileId
-from collectors.hosttree import LinkRefused, entries_below, locate_below, open_below, read_below
+from collectors.hosttree import LinkRefused, directories_below, entries_below, locate_below, open_below, read_below
 
 
 @pytest.fixture
@@ -96,3 +96,12 @@ def test_refuses_paths_without_leaking_a_descriptor(host: str) -> None:
         except (Gone, TooLarge):
             continue
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_lists_the_directories_of_a_directory_and_no_links_to_some(tmp_path: Path) -> None:
+    (tmp_path / "etc/a").mkdir(parents=True)
+    (tmp_path / "etc/file").write_text("")
+    (tmp_path / "etc/link").symlink_to("a")
+    assert directories_below(str(tmp_path), b"/etc", 100) == [b"a"]
+    with pytest.raises(Gone):
+        directories_below(str(tmp_path), b"/none", 100)

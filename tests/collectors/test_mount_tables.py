@@ -10,12 +10,14 @@ from collectors.facts import DeclaredMount, Mount
 from collectors.mount_tables import (
     KERNEL_TYPES,
     PRIVATE_TYPES,
+    FsPlace,
     covering,
     declared_read_only,
     is_declared_shared,
     is_host_disk,
     is_mask,
     is_propagated,
+    place_of,
     topmost,
     undeclared,
 )
@@ -170,3 +172,20 @@ def test_undeclared_rows_are_some_of_the_rows_in_their_order(points: list[bytes]
     found = undeclared(rows, build.declared(mounts=(declared_at("/data"), declared_at("/var/run/x"))))
     assert [each.mnt_id for each in found] == sorted(each.mnt_id for each in found)
     assert set(found) <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("root", "point", "path", "expected"),
+    [
+        (b"/", b"/", b"/etc/shadow", b"/etc/shadow"),
+        (b"/", b"/", b"/", b"/"),
+        (b"/@root", b"/", b"/etc", b"/@root/etc"),
+        (b"/", b"/boot", b"/boot/grub", b"/grub"),
+        (b"/", b"/boot", b"/boot", b"/"),
+        (b"/etc", b"/srv/etc", b"/srv/etc/cron.d", b"/etc/cron.d"),
+    ],
+)
+def test_a_path_on_a_mount_is_a_place_in_its_file_system(
+    root: bytes, point: bytes, path: bytes, expected: bytes
+) -> None:
+    assert place_of(path, of(point, root=root, device=7)) == FsPlace(7, expected)

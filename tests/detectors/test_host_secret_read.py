@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from collectors.events import Touch, Watched, WatchKind
 from collectors.facts import Unknown
-from detectors.base import Blind, Finding
+from detectors.base import Blind, Finding, Severity
 from detectors.host_secret_read import DETECTOR
 from tests.support import build, calls
 from tests.support.view import FakeView, run, view_of
@@ -29,6 +31,27 @@ def test_fires_when_a_secret_of_the_host_is_opened() -> None:
 def test_fires_when_the_token_is_another_pods() -> None:
     view = view_of(build.member(calls.ACTOR, container=build.container(pod_uid="uid-2")))
     assert dict(calls.one(DETECTOR, calls.touched(Touch.READ, TOKEN), view).evidence)["host_path"] == (TOKEN.path,)
+
+
+@pytest.mark.parametrize(
+    ("source", "secret", "severity"),
+    [
+        ("/etc/kubernetes/pki", "/etc/kubernetes/pki/apiserver.key", Severity.MEDIUM),
+        ("/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd/server.key", Severity.MEDIUM),
+        ("/etc/kubernetes/scheduler.conf", "/etc/kubernetes/scheduler.conf", Severity.MEDIUM),
+        ("/etc/kubernetes/pki/etcd", "/etc/kubernetes/pki/ca.key", None),
+        ("/etc/kubernetes", "/etc/kubernetes/admin.conf", None),
+        ("/", "/etc/kubernetes/pki/ca.key", None),
+        ("/etc/shadow", "/etc/shadow", None),
+    ],
+)
+def test_fires_less_when_a_control_plane_was_given_its_own_keys(
+    source: str, secret: str, severity: Severity | None
+) -> None:
+    container = build.container(sources=(build.source("/keys", source),))
+    view = view_of(build.member(calls.ACTOR, container=container))
+    event = calls.touched(Touch.READ, Watched(secret, WatchKind.SECRET))
+    assert calls.one(DETECTOR, event, view).severity == severity
 
 
 def test_fires_when_the_environment_of_a_host_process_is_opened() -> None:

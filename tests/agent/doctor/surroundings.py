@@ -21,7 +21,10 @@ def well(root: Path, **changes: Any) -> Surroundings:
     """A node on which nothing is missing."""
     proc: Tree = {
         **{str(pid): process_tree(pid) for pid in (1, 700, 701)},
-        "sys": {"kernel": {"perf_event_paranoid": b"2\n"}},
+        "sys": {
+            "kernel": {"perf_event_paranoid": b"2\n"},
+            "fs": {"inotify": {"max_user_watches": b"65536\n"}},
+        },
     }
     sys: Tree = {
         "fs": {"cgroup": {"cgroup.controllers": b"cpu\n"}},
@@ -51,6 +54,7 @@ def well(root: Path, **changes: Any) -> Surroundings:
         try_connector=lambda: "the kernel answers",
         try_library=lambda: "loaded",
         try_ebpf=lambda: "one tracepoint for each watched system call",
+        try_inotify=lambda: "to be had",
         try_docker=lambda: "HTTP/1.0 200 OK",
         is_clock_synchronised=lambda: True,
     )

@@ -68,6 +68,8 @@ def test_a_node_on_which_nothing_is_missing_is_well(tmp_path: Path) -> None:
         (lambda node: replace(node, try_connector=refused), "process connector", Verdict.WARNING),
         (lambda node: replace(node, try_library=refused), "libbpf", Verdict.WARNING),
         (lambda node: replace(node, try_ebpf=refused), "eBPF trial", Verdict.WARNING),
+        (lambda node: replace(node, try_inotify=refused), "inotify watches", Verdict.WARNING),
+        (lambda node: configured(node, sensor="ebpf"), "inotify watches", Verdict.OFF),
         (lambda node: replace(node, is_clock_synchronised=lambda: False), "clock", Verdict.WARNING),
         (
             lambda node: replace(node, host=build.host_baseline(root=Unknown("denied: proc/root"))),
@@ -94,6 +96,14 @@ def test_what_ebpf_needs_fails_where_it_is_asked_for(tmp_path: Path, name: str) 
     node = replace(node, kernel="5.4.0", try_library=refused, try_ebpf=refused)
     assert by_name(examine(node))[name].verdict is Verdict.WARNING
     assert by_name(examine(configured(node, sensor="ebpf")))[name].verdict is Verdict.FAILED
+
+
+def test_few_inotify_watches_for_all_of_root_are_told_with_what_would_do(tmp_path: Path) -> None:
+    node = well(tmp_path)
+    Path(node.roots.proc, "sys/fs/inotify/max_user_watches").write_text("8191\n")
+    answer = by_name(examine(node))["inotify watches"]
+    assert (answer.verdict, answer.found) == (Verdict.WARNING, "1023 may be taken")
+    assert "fs.inotify.max_user_watches=8192" in answer.mend
 
 
 def test_a_connector_that_was_demanded_fails(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from typing import cast
 
 import pytest
 
-from collectors.ebpf import object_watch
+from collectors import object_table
 from collectors.ebpf.libbpf import BpfObject
-from collectors.ebpf.object_watch import EXPAND_SECONDS, ObjectWatch
+from collectors.ebpf.object_watch import ObjectWatch
 from collectors.events import Watched, WatchKind
+from collectors.object_table import EXPAND_SECONDS
 from collectors.watched_objects import Pattern, Watch, static_pods
 
 SHADOW = Pattern("/etc/shadow", WatchKind.SECRET, Watch.READ)
@@ -115,7 +116,7 @@ def test_a_file_is_what_it_is_now_and_not_what_its_number_was_before(tmp_path: P
 
 
 def test_files_that_come_and_go_for_ever_are_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_watch, "MAX_FORMER", 5)
+    monkeypatch.setattr(object_table, "MAX_FORMER", 5)
     clock = Clock()
     watch = made(tmp_path, SHADOW, Pattern("/tokens/*", WatchKind.SECRET, Watch.READ), clock=clock)
     (tmp_path / "tokens").mkdir()

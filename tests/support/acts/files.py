@@ -1,4 +1,4 @@
-"""Touching the host's files through a mount, by a process that ends at once: only the eBPF tier sees who it was.
+"""Touching the host's files through a mount: by who stays a while, or ends at once, whom only the eBPF tier sees.
 
 Nothing on the host stays changed: what is planted is a comment under a name of our own, and is taken away again.
 """
@@ -78,6 +78,57 @@ def read_password_hashes(stage: Stage) -> Iterator[Outcome]:
 
 
 @contextmanager
+def hold_cron_job(stage: Stage) -> Iterator[Outcome]:
+    """A new file in /etc/cron.d that its writer keeps open; only that directory is mounted, under another name."""
+    with _planted() as path, stage.container("-v", f"{CRON}:/jobs") as container:
+        stage.let_it_be_seen()
+        pid = stage.sleep_inside(container, "sh", "-c", 'exec 3> "$0"; exec "$@"', f"/jobs/{path.name}")
+        require(path.exists(), "it is not there")
+        yield Outcome(container.id, (pid,), text=path.name)
+
+
+@contextmanager
+def write_cron_job_slowly(stage: Stage) -> Iterator[Outcome]:
+    """A new file in /etc/cron.d whose writer takes 50 ms."""
+    with _planted() as path, stage.container(*HOST) as container:
+        stage.let_it_be_seen()
+        script = f'{{ echo "# nothing"; sleep {patient(0.05)}; echo "# more"; }} > "/host$1"'
+        stage.shell(container, script, str(path))
+        require(path.read_text() == "# nothing\n# more\n", "it is not there")
+        yield Outcome(container.id)
+
+
+@contextmanager
+def hold_password_hashes(stage: Stage) -> Iterator[Outcome]:
+    """The host's /etc/shadow is held open, by a symbolic link in the container."""
+    with stage.container(*HOST) as container:
+        stage.let_it_be_seen()
+        stage.shell(container, "ln -s /host/etc/shadow /tmp/plain")
+        pid = stage.sleep_inside(container, "sh", "-c", 'exec 3< "$0"; exec "$@"', "/tmp/plain")
+        require(any(each.samefile("/etc/shadow") for each in Path(f"/proc/{pid}/fd").iterdir()), "it is not held")
+        yield Outcome(container.id, (pid,))
+
+
+@contextmanager
+def read_password_hashes_slowly(stage: Stage) -> Iterator[Outcome]:
+    """The host's /etc/shadow is read by somebody who takes 50 ms."""
+    with stage.container("-v", "/etc:/srv:ro") as container:
+        stage.let_it_be_seen()
+        read = stage.shell(container, f"{{ sleep {patient(0.05)}; wc -l; }} < /srv/shadow")
+        require(int(read), "nothing was read")
+        yield Outcome(container.id)
+
+
+@contextmanager
+def hold_own_files(stage: Stage) -> Iterator[Outcome]:
+    """The container's own /etc/shadow and cron job, held open: a control."""
+    with stage.container() as container:
+        stage.shell(container, "echo root:x > /etc/shadow; mkdir -p /etc/cron.d")
+        stage.sleep_inside(container, "sh", "-c", 'exec 3< /etc/shadow 4> /etc/cron.d/job; exec "$0" "$@"')
+        yield Outcome(container.id)
+
+
+@contextmanager
 def read_own_password_hashes(stage: Stage) -> Iterator[Outcome]:
     """The container's own /etc/shadow: a control."""
     with stage.container() as container:
@@ -145,9 +196,14 @@ ACTS = (
     Act("write_cron_job", write_cron_job, (Expected("HW-219", CRITICAL),), weakest="ebpf"),
     Act("rename_into_cron", rename_into_cron, (Expected("HW-219", CRITICAL),), weakest="ebpf"),
     Act("read_password_hashes", read_password_hashes, (Expected("HW-220", HIGH),), weakest="ebpf"),
+    Act("hold_cron_job", hold_cron_job, (Expected("HW-219", CRITICAL),)),
+    Act("write_cron_job_slowly", write_cron_job_slowly, (Expected("HW-219", CRITICAL),), weakest="netlink"),
+    Act("hold_password_hashes", hold_password_hashes, (Expected("HW-220", HIGH),)),
+    Act("read_password_hashes_slowly", read_password_hashes_slowly, (Expected("HW-220", HIGH),), weakest="netlink"),
     Act("read_environment_of_host", read_environment_of_host, (Expected("HW-220", HIGH),), weakest="ebpf"),
     Act("open_runtime_for_writing", open_runtime_for_writing, (Expected("HW-221", CRITICAL),), weakest="ebpf"),
     Act("plant_set_uid", plant_set_uid, (Expected("HW-224", MEDIUM),), weakest="ebpf"),
     Act("open_core_pattern", open_core_pattern, (Expected("HW-205", CRITICAL),), weakest="ebpf"),
     Act("read_own_password_hashes", read_own_password_hashes, ()),
+    Act("hold_own_files", hold_own_files, ()),
 )

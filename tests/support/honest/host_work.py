@@ -20,7 +20,15 @@ from tests.support.processes import (
     unique_seconds,
     wait_for_process,
 )
-from tests.support.stage import Stage, Workload, host_directory, needs_program, run_on_host, unique_name
+from tests.support.stage import (
+    CannotHereError,
+    Stage,
+    Workload,
+    host_directory,
+    needs_program,
+    run_on_host,
+    unique_name,
+)
 
 DAEMON = (
     "import os, sys\n"
@@ -209,6 +217,55 @@ def sandbox_of_host(stage: Stage) -> Iterator[None]:
                 end(left)
 
 
+@contextmanager
+def edit_watched_files(stage: Stage) -> Iterator[None]:
+    """An administrator, cron and a package manager change the host's files, while a monitor has all of them mounted.
+
+    Appended to in a loop, replaced by rename as dpkg does it, and password hashes read as every login does.
+    """
+    job = Path("/etc/cron.d") / unique_name()
+    if not job.parent.is_dir():
+        raise CannotHereError(f"there is no {job.parent}")
+    with stage.container("--pid=host", "-v", "/:/host:ro") as container:
+        pid = stage.sleep_inside(
+            container, "sh", "-c", 'exec 3< /host/etc/hostname 4< /host/etc/passwd; exec "$0" "$@"'
+        )
+        require(find_processes(str(job)) == [], "somebody names the file")
+        try:
+            for number in range(200):
+                with job.open("a") as written:
+                    written.write(f"# {number}\n")
+                Path("/etc/shadow").read_bytes()
+                fresh = job.with_name(f"{job.name}.dpkg-new")
+                fresh.write_text("# of a package\n")
+                fresh.rename(job)
+            require(any(each.samefile("/etc/passwd") for each in Path(f"/proc/{pid}/fd").iterdir()), "nothing is held")
+            yield
+        finally:
+            job.unlink(missing_ok=True)
+            job.with_name(f"{job.name}.dpkg-new").unlink(missing_ok=True)
+
+
+@contextmanager
+def ship_logs(stage: Stage) -> Iterator[None]:
+    """A log shipper: the host's logs mounted read-only and held open, its time zone and accounts too."""
+    log = Path("/var/log") / f"{unique_name()}.log"
+    log.write_text("begins\n")
+    volumes = ("-v", "/var/log:/var/log:ro", "-v", "/etc/passwd:/etc/passwd:ro", "-v", "/etc/group:/etc/group:ro")
+    try:
+        with stage.container(*volumes, command=("tail", "-f", str(log))) as container:
+            with log.open("a") as written:
+                for number in range(200):
+                    written.write(f"{number}\n")
+                    written.flush()
+            held = Path(f"/proc/{container.pid}/fd")
+            require(any(each.exists() and each.samefile(log) for each in held.iterdir()), "it does not hold the log")
+            stage.shell(container, "id root; cat /etc/passwd > /dev/null")
+            yield
+    finally:
+        log.unlink()
+
+
 WORKLOADS = (
     Workload("chroot_on_host", chroot_on_host),
     Workload("enter_container_from_host", enter_container_from_host),
@@ -222,4 +279,6 @@ WORKLOADS = (
     Workload("debug_from_host", debug_from_host),
     Workload("look_at_layers", look_at_layers),
     Workload("sandbox_of_host", sandbox_of_host),
+    Workload("edit_watched_files", edit_watched_files, declared=("HW-302", "HW-304", "HW-305")),
+    Workload("ship_logs", ship_logs, declared=("HW-305",)),
 )
