@@ -1,11 +1,9 @@
 """Whoever watches a container sees each program that it runs, and nobody pays for that when nobody watches."""
 
 import json
-import re
 import signal
 import subprocess
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,13 +59,7 @@ def watching(agent: RunningAgent, *arguments: str) -> Iterator[Watching]:
 def streamed(agent: RunningAgent) -> int:
     """How many records the kernel has sent for who watches, by the agent's own metrics."""
     settle(0.6)  # they are read at each sweep
-    listening = next(each for each in agent.log if each["event"] == "endpoint_listening")
-    with urllib.request.urlopen(f"http://127.0.0.1:{listening['port']}/metrics", timeout=COMMAND_SECONDS) as answer:
-        text = answer.read().decode()
-    name = 'hullwatch_sensor_records_total{source="ebpf",kind="streamed"}'
-    found = re.search(rf"^{re.escape(name)} (\d+)", text, re.MULTILINE)
-    assert found is not None, text
-    return int(found[1])
+    return agent.metric('hullwatch_sensor_records_total{source="ebpf",kind="streamed"}')
 
 
 def words(event: Document) -> str:
