@@ -1,8 +1,8 @@
 """For pytest in the virtual machine: tells each test's outcome as it comes, and begins none when the time is over.
 
-A line of JSON a test goes to HULLWATCH_VM_REPORT, and to the disk, so that a machine that is cut off has told what it got
-to; after HULLWATCH_VM_STEP_SECONDS what has begun ends in order, agents and engine included. What the report tells
-already of an earlier run is not run again, unless it failed.
+A line of JSON a test goes to HULLWATCH_VM_REPORT, and to the disk, so that a machine that is cut off has told what it
+got to; after HULLWATCH_VM_STEP_SECONDS what has begun ends in order, agents and engine included. What the report
+tells already of an earlier run is not run again, unless it failed.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Tells what came of a run in the virtual machine, as Markdown: `result.py DIRECTORY [--record PAGE]`.
 
-The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, seconds and revision, a line
-each), and what scripts/vm/reporter.py told of each step that was tests. A step that was run in portions has a line for
-each; of a test the last outcome counts. With `--record`, it takes the place of what follows the mark in the page.
+The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, seconds and revision, a
+line each), and what scripts/vm/reporter.py told of each step that was tests. A step that was run in portions has a line
+for each; of a test the last outcome counts. With `--record`, it takes the place of what follows the mark in the page.
 """
 
 import argparse
