@@ -117,6 +117,7 @@ class Engine:
     old_cgroups: frozenset[Path] = frozenset()
     session: str = field(default_factory=lambda: secrets.token_hex(4))
     image: str = ""
+    _kinds: dict[tuple[str | bytes, ...], dict[str, Any]] = field(default_factory=dict)
 
     @property
     def task_root(self) -> Path:
@@ -152,16 +153,32 @@ class Engine:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """What the engine itself knows of a container."""
-        path = f"/containers/{name}/json"
-        value: dict[str, Any] = json.loads(engine_api.ask(self.socket, "GET", path, timeout_seconds=patient(60)))
+        value: dict[str, Any] = json.loads(self._ask("GET", f"/containers/{name}/json"))
         return value
 
+    def _ask(self, method: str, target: str, body: Any = None) -> bytes:
+        return engine_api.ask(self.socket, method, target, body, timeout_seconds=patient(60))
+
     def run(self, *command: str | bytes, options: Sequence[str | bytes] = (), image: str = "") -> Container:
-        """Start a container in the background; it is removed at the latest when the engine is closed."""
+        """Start a container in the background; it is removed at the latest when the engine is closed.
+
+        `docker run` finds out once what options mean; containers like it are asked of the engine itself.
+        """
         name = f"hullwatch-live-{self.session}-{secrets.token_hex(3)}"
+        kind = (*options, image or self.image)
+        known = self._kinds.get(kind)
+        if known is not None and command and all(isinstance(word, str) for word in command):
+            self._ask("POST", f"/containers/create?name={name}", {**known, "Cmd": [*command]})
+            self._ask("POST", f"/containers/{name}/start")
+            return self.look_up(name)
         base = ("run", "-d", "--name", name, "--label", f"{LABEL}={self.session}")
         network: tuple[str, ...] = () if any(_is_network(option) for option in options) else ("--network", "none")
-        self.docker(*base, *network, *options, image or self.image, *command)
+        self.docker(*base, *network, *kind, *command)
+        if command:
+            found = self.inspect(name)
+            own = {"Hostname"} if found["Config"]["Hostname"] == found["Id"][:12] else set()
+            config = {key: value for key, value in found["Config"].items() if key not in own}
+            self._kinds[kind] = {**config, "HostConfig": found["HostConfig"]}
         return self.look_up(name)
 
     def look_up(self, name: str) -> Container:
@@ -196,8 +213,7 @@ class Engine:
     def remove(self, container: Container) -> None:
         """Kill and remove a container, which may have gone already."""
         with suppress(engine_api.RefusedError):
-            path = f"/containers/{container.id}?force=1&v=1"
-            engine_api.ask(self.socket, "DELETE", path, timeout_seconds=patient(60))
+            self._ask("DELETE", f"/containers/{container.id}?force=1&v=1")
 
     def close(self) -> None:
         """Remove the tests' containers; stop the daemon if it was started here, and take away what it left."""
