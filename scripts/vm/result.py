@@ -1,13 +1,12 @@
 """Tells what came of a run in the virtual machine, as Markdown: `result.py DIRECTORY [--record PAGE]`.
 
-The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, second of its end, a line
-each), and what scripts/vm/reporter.py told of each step that was tests. With `--record`, it takes the place of what
-follows the mark in the page.
+The directory is the one that scripts/vm/guest wrote: `machine`, `steps` (name, exit status, seconds and revision, a
+line each), and what scripts/vm/reporter.py told of each step that was tests. A step that was run in portions has a line
+for each; of a test the last outcome counts. With `--record`, it takes the place of what follows the mark in the page.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -21,53 +20,59 @@ WORDS = {CUT_OFF: "cut off", 0: "done", 1: "failed", 2: "interrupted", 124: "out
 
 @dataclass(slots=True)
 class Step:
-    """One step: its exit status, and what its tests did, by name, failures and skips each with the reason."""
+    """One step: how it ended, and what its tests did, by name, failures and skips each with the reason."""
 
     name: str
-    status: int
-    seconds: int
+    status: int = CUT_OFF
+    seconds: int = 0
+    revision: str = ""
     passed: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     selected: int | None = None  # None of a step that is no tests
+    revisions: dict[str, str] = field(default_factory=dict)  # of which each test was run
+
+    def forget(self, name: str) -> None:
+        """What an earlier run told of a test counts no more."""
+        self.passed.discard(name)
+        self.failed.pop(name, None)
+        self.skipped.pop(name, None)
 
 
 def read_steps(directory: Path) -> list[Step]:
-    """The steps in the order in which they ended, and the one in which the machine was cut off."""
-    steps, before = [], 0
+    """The steps in the order in which they first ended, and the one in which the machine was cut off."""
+    steps: dict[str, Step] = {}
     ended = directory / "steps"
     for line in ended.read_text().splitlines() if ended.exists() else ():
-        name, status, end = line.split()
-        step = Step(name, int(status), int(end) - before)
-        before = int(end)
-        report = directory / f"{name}.jsonl"
-        if report.exists():
-            read_report(report, step)
-        steps.append(step)
-    for report in sorted({*directory.glob("*.jsonl")} - {directory / f"{step.name}.jsonl" for step in steps}):
-        steps.append(Step(report.stem, CUT_OFF, 0))
-        read_report(report, steps[-1])
-    return steps
+        name, status, seconds, revision = line.split()
+        step = steps.setdefault(name, Step(name))
+        step.status, step.revision = int(status), revision
+        step.seconds += int(seconds)
+    for report in sorted(directory.glob("*.jsonl")):
+        read_report(report, steps.setdefault(report.stem, Step(report.stem)))
+    return list(steps.values())
 
 
 def read_report(report: Path, step: Step) -> None:
     """Add what the reporter told of a step's tests; of a machine that was cut off the last line may be half."""
+    revision = ""
     for line in report.read_text().splitlines():
         try:
             told = json.loads(line)
         except ValueError:
             continue
         if "selected" in told:
-            step.selected = told["selected"]
+            step.selected, revision = told["selected"], told["revision"]
             continue
         name, why = told["name"].removeprefix("tests/"), told["why"]
+        step.forget(name)
+        step.revisions[name] = revision
         if told["outcome"] == "passed":
             step.passed.add(name)
         elif told["outcome"] == "skipped":
             step.skipped[name] = brief(why.removeprefix("Skipped: "))
         else:
             step.failed[name] = brief(why)
-            step.passed.discard(name)
 
 
 def brief(why: str) -> str:
@@ -87,14 +92,15 @@ def machine_of(directory: Path) -> str:
 
 def table_of(steps: list[Step]) -> str:
     """A row for each step."""
-    lines = ["| step | result | passed | failed | skipped | not run | minutes |\n", f"|{' --- |' * 7}\n"]
+    lines = ["| step | result | passed | failed | skipped | not run | minutes | revision |\n", f"|{' --- |' * 8}\n"]
     for step in steps:
         counts: tuple[int | str, ...] = ("", "", "", "")
         if step.selected is not None:
             done = (len(step.passed), len(step.failed), len(step.skipped))
             counts = (*done, step.selected - sum(done))
         result = WORDS.get(step.status, f"status {step.status}")
-        cells = (step.name, result, *map(str, counts), f"{step.seconds / 60:.0f}")
+        revisions = ", ".join(sorted({*step.revisions.values()} or {step.revision}))
+        cells = (step.name, result, *map(str, counts), f"{step.seconds / 60:.0f}", revisions)
         lines.append(f"| {' | '.join(cells)} |\n")
     return "".join(lines)
 
@@ -130,11 +136,8 @@ def main() -> int:
     parser.add_argument("--record", type=Path, metavar="PAGE")
     options = parser.parse_args()
     steps = read_steps(options.directory)
-    revision = subprocess.run(
-        ["git", "describe", "--always"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     text = (
-        f"Run on {time.strftime('%d %B %Y', time.gmtime())}, of revision {revision or 'unknown'}.\n\n"
+        f"Run on {time.strftime('%d %B %Y', time.gmtime())}.\n\n"
         f"{machine_of(options.directory)}\n{table_of(steps)}\n"
         f"### Failed\n\n{failures_of(steps)}\n### Skipped, by reason\n\n{skips_of(steps)}"
     )

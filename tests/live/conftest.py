@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import host_state, image, running_agent, toolbox
 from tests.support.engine import Engine, EngineUnavailableError, find_or_start
-from tests.support.running_agent import SETTLE_SECONDS, AgentError, Alert, RunningAgent, shown
+from tests.support.running_agent import SETTLE_SECONDS, AgentError, Alert, RunningAgent, settle_all, shown
 from tests.support.stage import Stage
 
 SCHEMA = Path(__file__).parents[2] / "docs/alert.schema.json"
@@ -112,6 +112,10 @@ class Watching:
             except AssertionError as error:
                 failed.append(str(error))
         assert not failed, "\n".join(failed)
+
+    def settle(self) -> None:
+        """Give the agents the time in which each has read everything anew at least once."""
+        settle_all([agent for agent, _ in self._marks])
 
     def said(self, is_alarm: Callable[[Alert], bool]) -> list[str]:
         """The alerts since the marks that are alarms, a line each with its tier."""

@@ -59,7 +59,7 @@ def test_health_is_ok_where_nothing_is_missing(agents: Agents, stage: Stage, tmp
     agents.stop()
     agent = running_agent.start(stage.engine, "netlink", tmp_path)
     try:
-        settle(3)
+        settle(patient(3))
         socket = str(tmp_path / "netlink.state/control.sock")
         command = [running_agent.find_command(), "status", "--socket", socket, "-o", "json"]
         health = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["health"]

@@ -53,7 +53,7 @@ def test_a_capture_of_a_break_out_is_replayed_to_the_same_alerts(sensor: str, tm
     recorder.start()
     try:
         assert ready.wait(WAIT_SECONDS)
-        with ThrowawayContainer(ACT, (str(host_victim()), "1.5", "20")) as container:
+        with ThrowawayContainer(ACT, (str(host_victim()), f"{patient(1.5)}", f"{patient(20)}")) as container:
             assert container.read_line().startswith("escaped ")
             assert seen.wait(WAIT_SECONDS)
             time.sleep(patient(1.5))  # what else is told of it
@@ -91,7 +91,7 @@ def test_a_capture_of_the_running_agent_is_replayed_to_what_it_told(sensor: str,
     agent = RunningAgent((hullwatch, "run", "--config", str(config)), sensor)
     try:
         agent.wait_until_ready()
-        time.sleep(2)  # so that there is a past before what is asked for
+        time.sleep(patient(2))  # so that there is a past before what is asked for
         since = dt.datetime.now(dt.UTC).isoformat()
         past = _broken_out(agent)
         capture = (hullwatch, "capture", str(file), "--since", since, "--config", str(config))
@@ -102,7 +102,7 @@ def test_a_capture_of_the_running_agent_is_replayed_to_what_it_told(sensor: str,
             running.send_signal(signal.SIGINT)
             _, said = running.communicate(timeout=WAIT_SECONDS)
         assert running.returncode == 0, said
-        time.sleep(1)  # the last of it is on its way
+        time.sleep(patient(1))  # the last of it is on its way
         told = [alert for alert in agent.alerts if alert.get("container", {}).get("id") in {past, live}]
     finally:
         agent.stop()
@@ -110,7 +110,7 @@ def test_a_capture_of_the_running_agent_is_replayed_to_what_it_told(sensor: str,
         (hullwatch, "replay", str(file), "-o", "ecs", "--config", str(config)),
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=patient(60),
     )
     with file.open("rb") as stream:
         reader = CaptureReader(stream)
@@ -124,8 +124,8 @@ def test_a_capture_of_the_running_agent_is_replayed_to_what_it_told(sensor: str,
 def _broken_out(agent: RunningAgent) -> str:
     """A container that breaks out and ends; its id, when that was told."""
     mark = agent.mark()
-    with ThrowawayContainer(ACT, (str(host_victim()), "1.5", "20")) as container:
+    with ThrowawayContainer(ACT, (str(host_victim()), f"{patient(1.5)}", f"{patient(20)}")) as container:
         assert container.read_line().startswith("escaped ")
         agent.wait_for("HW-101", container=container.id, since=mark)
-        time.sleep(1.5)  # what else is told of it
+        time.sleep(patient(1.5))  # what else is told of it
         return container.id

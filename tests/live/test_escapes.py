@@ -4,7 +4,7 @@ import pytest
 
 from tests.live.conftest import TIERS, Agents, sees
 from tests.support.acts.catalog import ACTS
-from tests.support.running_agent import Alert, RunningAgent, settle, severity
+from tests.support.running_agent import Alert, RunningAgent, severity
 from tests.support.running_agent import rule as rule_of
 from tests.support.stage import INFO, Act, CannotHereError, Outcome, Stage
 
@@ -45,6 +45,6 @@ def test_alerts_on(agents: Agents, act: Act, stage: Stage) -> None:
 def test_silent_on(agents: Agents, act: Act, stage: Stage) -> None:
     watching = agents.that_see()
     with act.perform(stage):
-        settle()
+        watching.settle()
     said = watching.said(lambda alert: severity(alert) > INFO and not rule_of(alert).startswith(EXPOSURE))
     assert not said, "\n".join(said)

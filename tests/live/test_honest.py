@@ -4,7 +4,7 @@ import pytest
 
 from tests.live.conftest import Agents
 from tests.support.honest.catalog import WORKLOADS
-from tests.support.running_agent import rule, settle, severity
+from tests.support.running_agent import rule, severity
 from tests.support.stage import CannotHereError, Stage, Workload
 
 pytestmark = pytest.mark.live
@@ -15,8 +15,8 @@ def test_no_alarm_on(agents: Agents, work: Workload, stage: Stage) -> None:
     watching = agents.that_see()
     try:
         with work.perform(stage):
-            settle()
-        settle()
+            watching.settle()
+        watching.settle()
     except CannotHereError as error:
         pytest.skip(str(error))
     said = watching.said(lambda alert: severity(alert) > work.worst and rule(alert) not in work.declared)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import running_agent
+from tests.support.patience import patient
 from tests.support.processes import host_process, wait_until
 from tests.support.running_agent import RunningAgent, rule, settle
 from tests.support.stage import CRITICAL, Stage, host_directory
@@ -71,7 +72,7 @@ def test_the_kubelet_and_root_on_the_host_are_silent(agent: RunningAgent, pods: 
     mark, mirror = agent.mark(), pods / "mirror.yaml"
     before = mirror.stat().st_mtime_ns
     (pods / "of-root.yaml").write_text(MANIFEST)
-    time.sleep(1)
+    time.sleep(patient(1))
     settle()
     assert mirror.stat().st_mtime_ns > before
     assert [rule(alert) for alert in agent.alerts_since(mark) if rule(alert) == "HW-219"] == []

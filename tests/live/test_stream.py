@@ -1,11 +1,9 @@
 """Whoever watches a container sees each program that it runs, and nobody pays for that when nobody watches."""
 
 import json
-import re
 import signal
 import subprocess
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +15,15 @@ import pytest
 from tests.live.conftest import Agents
 from tests.support.acts.catalog import ACTS
 from tests.support.engine import Container
+from tests.support.patience import patient
 from tests.support.running_agent import RunningAgent, find_command, rule, settle, start
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.live
 
-COMMAND_SECONDS = 30
+COMMAND_SECONDS = patient(30)
 PROGRAMS = 20
-RUN = '/bin/sleep 1; i=0; while [ $i -lt 20 ]; do i=$((i + 1)); /bin/true "$1-$i"; done'
+RUN = f'/bin/sleep {patient(1)}; i=0; while [ $i -lt 20 ]; do i=$((i + 1)); /bin/true "$1-$i"; done'
 ESCAPE = next(each for each in ACTS if each.name == "enter_host_pid_mount_net")
 
 Document = dict[str, Any]
@@ -60,14 +59,8 @@ def watching(agent: RunningAgent, *arguments: str) -> Iterator[Watching]:
 
 def streamed(agent: RunningAgent) -> int:
     """How many records the kernel has sent for who watches, by the agent's own metrics."""
-    settle(0.6)  # they are read at each sweep
-    listening = next(each for each in agent.log if each["event"] == "endpoint_listening")
-    with urllib.request.urlopen(f"http://127.0.0.1:{listening['port']}/metrics", timeout=COMMAND_SECONDS) as answer:
-        text = answer.read().decode()
-    name = 'hullwatch_sensor_records_total{source="ebpf",kind="streamed"}'
-    found = re.search(rf"^{re.escape(name)} (\d+)", text, re.MULTILINE)
-    assert found is not None, text
-    return int(found[1])
+    settle(patient(0.6))  # they are read at each sweep
+    return agent.metric('hullwatch_sensor_records_total{source="ebpf",kind="streamed"}')
 
 
 def words(event: Document) -> str:
@@ -173,15 +166,16 @@ def test_a_tier_that_sees_less_says_so_and_shows_what_it_sees(stage: Stage, tmp_
 
 
 def _shows_what_it_sees(agent: RunningAgent, stage: Stage) -> None:
+    lengths = [f"{patient(seconds):.2f}" for seconds in (0.31, 0.32, 0.33)]
     with stage.container() as container:
         settle()
         with watching(agent, container.id) as one:
             assert "sensor netlink: a program that ends before it is looked at is not seen" in one.first_line
-            for seconds in ("0.31", "0.32", "0.33"):
-                stage.shell(container, f"/bin/sleep {seconds}")
-            time.sleep(0.5)
+            for each in lengths:
+                stage.shell(container, f"/bin/sleep {each}")
+            time.sleep(patient(0.5))
             shown = one.end()
         for kind in ("exec", "exit"):
-            assert {f"/bin/sleep 0.3{number}" for number in (1, 2, 3)} <= {
+            assert {f"/bin/sleep {each}" for each in lengths} <= {
                 words(event) for event in shown if event["kind"] == kind
             }

@@ -40,7 +40,7 @@ def test_an_alert_line_leads_to_the_story(agent: RunningAgent, stage: Stage, tmp
         page = tmp_path / "incident.html"
         ask(agent, "incidents", alert["event"]["id"], "--html", str(page))
         assert outcome.container_id in page.read_text()
-    settle(1.0)
+    settle(patient(1.0))
     after = ask(agent, "explain", alert["event"]["id"])
     assert "OUT:" not in after
 

@@ -8,7 +8,7 @@ from pathlib import Path
 PROGRAM = Path(__file__).parents[2] / "scripts/vm/result.py"
 MARK = "<!-- What follows is written by scripts/vm/run -->\n"
 REPORT = (
-    {"selected": 5},
+    {"selected": 5, "revision": "abc1"},
     {"name": "tests/live/test_escapes.py::test_alerts_on[good]", "outcome": "passed", "why": ""},
     {
         "name": "tests/live/test_escapes.py::test_alerts_on[bad]",
@@ -25,7 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def make_results(directory: Path) -> None:
     (directory / "machine").write_text("kernel: 6.1.0 #1\n")
-    (directory / "steps").write_text("selftest-poll 0 60\nescapes 2 240\nlive 124 250\n")
+    (directory / "steps").write_text("selftest-poll 0 60 abc1\nescapes 2 180 abc1\nlive 124 10 abc1\n")
     lines = [json.dumps(each) for each in REPORT]
     (directory / "escapes.jsonl").write_text("\n".join([*lines, '{"name": "cut o']))
 
@@ -34,9 +34,9 @@ def test_tells_each_step_with_what_was_not_run(tmp_path: Path) -> None:
     make_results(tmp_path)
     said = run(str(tmp_path)).stdout
     assert "| kernel | 6.1.0 #1 |\n" in said
-    assert "| selftest-poll | done |  |  |  |  | 1 |\n" in said
-    assert "| escapes | interrupted | 1 | 1 | 1 | 2 | 3 |\n" in said
-    assert "| live | out of time |  |  |  |  | 0 |\n" in said
+    assert "| selftest-poll | done |  |  |  |  | 1 | abc1 |\n" in said
+    assert "| escapes | interrupted | 1 | 1 | 1 | 2 | 3 | abc1 |\n" in said
+    assert "| live | out of time |  |  |  |  | 0 | abc1 |\n" in said
     assert "- `live/test_escapes.py::test_alerts_on[bad]`: `AgentError: poll: waited`\n" in said
     assert "- not here (1): `test_alerts_on[away]`\n" in said
 
@@ -44,7 +44,23 @@ def test_tells_each_step_with_what_was_not_run(tmp_path: Path) -> None:
 def test_tells_the_step_in_which_the_machine_was_cut_off(tmp_path: Path) -> None:
     make_results(tmp_path)
     (tmp_path / "steps").unlink()
-    assert "| escapes | cut off | 1 | 1 | 1 | 2 | 0 |\n" in run(str(tmp_path)).stdout
+    assert "| escapes | cut off | 1 | 1 | 1 | 2 | 0 | abc1 |\n" in run(str(tmp_path)).stdout
+
+
+def test_tells_a_step_that_was_run_in_portions_as_one(tmp_path: Path) -> None:
+    make_results(tmp_path)
+    later = (
+        {"selected": 5, "revision": "def2"},
+        {"name": "tests/live/test_escapes.py::test_alerts_on[bad]", "outcome": "passed", "why": ""},
+        {"name": "tests/live/test_escapes.py::test_alerts_on[more]", "outcome": "passed", "why": ""},
+    )
+    with (tmp_path / "escapes.jsonl").open("a") as file:
+        file.write("\n" + "\n".join(json.dumps(each) for each in later) + "\n")
+    with (tmp_path / "steps").open("a") as file:
+        file.write("escapes 0 60 def2\n")
+    said = run(str(tmp_path)).stdout
+    assert "| escapes | done | 3 | 0 | 1 | 1 | 4 | abc1, def2 |\n" in said
+    assert "### Failed\n\nNone.\n" in said
 
 
 def test_tells_a_machine_that_did_not_start(tmp_path: Path) -> None:

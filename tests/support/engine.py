@@ -27,10 +27,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import engine_api
 from tests.support.patience import patient
 from tests.support.processes import is_alive, wait_until
 
@@ -40,6 +42,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 LABEL = "hullwatch.live"
 LAST_CAPABILITY_OF_DOCKER_20 = 37
 CAP_SYS_RESOURCE = 24
+NOT_STARTED = 126  # the status of a command that the engine could not start (docker-exec(1))
 TRIMMED_RUNTIME = "hullwatch-live-trimmed"
 GRANTING_RUNTIME = "hullwatch-live-granting"
 
@@ -114,6 +117,7 @@ class Engine:
     old_cgroups: frozenset[Path] = frozenset()
     session: str = field(default_factory=lambda: secrets.token_hex(4))
     image: str = ""
+    _kinds: dict[tuple[str | bytes, ...], dict[str, Any]] = field(default_factory=dict)
 
     @property
     def task_root(self) -> Path:
@@ -149,15 +153,32 @@ class Engine:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """What the engine itself knows of a container."""
-        value: list[dict[str, Any]] = json.loads(self.docker("inspect", name).stdout)
-        return value[0]
+        value: dict[str, Any] = json.loads(self._ask("GET", f"/containers/{name}/json"))
+        return value
+
+    def _ask(self, method: str, target: str, body: Any = None) -> bytes:
+        return engine_api.ask(self.socket, method, target, body, timeout_seconds=patient(60))
 
     def run(self, *command: str | bytes, options: Sequence[str | bytes] = (), image: str = "") -> Container:
-        """Start a container in the background; it is removed at the latest when the engine is closed."""
+        """Start a container in the background; it is removed at the latest when the engine is closed.
+
+        `docker run` finds out once what options mean; containers like it are asked of the engine itself.
+        """
         name = f"hullwatch-live-{self.session}-{secrets.token_hex(3)}"
+        kind = (*options, image or self.image)
+        known = self._kinds.get(kind)
+        if known is not None and command and all(isinstance(word, str) for word in command):
+            self._ask("POST", f"/containers/create?name={name}", {**known, "Cmd": [*command]})
+            self._ask("POST", f"/containers/{name}/start")
+            return self.look_up(name)
         base = ("run", "-d", "--name", name, "--label", f"{LABEL}={self.session}")
         network: tuple[str, ...] = () if any(_is_network(option) for option in options) else ("--network", "none")
-        self.docker(*base, *network, *options, image or self.image, *command)
+        self.docker(*base, *network, *kind, *command)
+        if command:
+            found = self.inspect(name)
+            own = {"Hostname"} if found["Config"]["Hostname"] == found["Id"][:12] else set()
+            config = {key: value for key, value in found["Config"].items() if key not in own}
+            self._kinds[kind] = {**config, "HostConfig": found["HostConfig"]}
         return self.look_up(name)
 
     def look_up(self, name: str) -> Container:
@@ -173,13 +194,26 @@ class Engine:
         check: bool = True,
         timeout_seconds: float = 60,
     ) -> str:
-        """`docker exec`, waited for: what it printed (with `-d` among the options it is not waited for)."""
-        finished = self.docker("exec", *options, container.id, *command, check=check, timeout_seconds=timeout_seconds)
+        """As `docker exec`, waited for: what it printed (with `-d` among the options it is not waited for).
+
+        CalledProcessError with its messages when it fails and `check` is on.
+        """
+        try:
+            finished = engine_api.execute(
+                self.socket, container.id, command, options, timeout_seconds=patient(timeout_seconds)
+            )
+        except engine_api.RefusedError as error:
+            finished = engine_api.Finished(NOT_STARTED, b"", str(error).encode())
+        if check and finished.status:
+            raise subprocess.CalledProcessError(
+                finished.status, command, finished.stdout, finished.stderr
+            ) from EngineUnavailableError(finished.stderr.decode(errors="replace"))
         return finished.stdout.decode(errors="surrogateescape")
 
     def remove(self, container: Container) -> None:
         """Kill and remove a container, which may have gone already."""
-        self.docker("rm", "-f", "-v", container.id, check=False)
+        with suppress(engine_api.RefusedError):
+            self._ask("DELETE", f"/containers/{container.id}?force=1&v=1")
 
     def close(self) -> None:
         """Remove the tests' containers; stop the daemon if it was started here, and take away what it left."""

@@ -17,6 +17,7 @@ from tests.support.patience import patient
 
 PROC = Path("/proc")
 NEW_NAMES: dict[str, str] = {}  # what programs are called while a test has renamed them all (`tests.support.renamed`)
+LOOK_EVERY_SECONDS = patient(0.01)
 T = TypeVar("T")
 
 
@@ -29,7 +30,9 @@ def unique_seconds(seconds: int = 60) -> str:
     return f"{int(patient(seconds))}.{secrets.randbelow(9 * 10**8) + 10**8}"
 
 
-def wait_until(probe: Callable[[], T], what: str, *, timeout_seconds: float = 10.0) -> T:
+def wait_until(
+    probe: Callable[[], T], what: str, *, timeout_seconds: float = 10.0, every_seconds: float = LOOK_EVERY_SECONDS
+) -> T:
     """The first true value of `probe`; EffectMissingError naming `what` if the time runs out."""
     deadline = time.monotonic() + patient(timeout_seconds)
     while True:
@@ -38,7 +41,7 @@ def wait_until(probe: Callable[[], T], what: str, *, timeout_seconds: float = 10
             return value
         if time.monotonic() > deadline:
             raise EffectMissingError(f"{what}: did not come about within {patient(timeout_seconds)} s")
-        time.sleep(0.01)
+        time.sleep(every_seconds)
 
 
 def require(claim: object, what: str) -> None:

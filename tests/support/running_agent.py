@@ -5,17 +5,20 @@ waits on it. Nothing is dropped: a live test raises some thousands of lines at m
 """
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from tests.support.engine import DEFAULT_EXEC_ROOT, Engine
 from tests.support.patience import patient
+from tests.support.processes import wait_until
 
 READY_SECONDS = patient(30.0)
 STOP_SECONDS = patient(5.0)
@@ -23,7 +26,9 @@ ALERT_SECONDS = patient(15.0)
 # Quicker than the default, so that silence is proved in less time.
 SWEEP_SECONDS = patient(0.25)
 FULL_EVERY = 4
-SETTLE_SECONDS = SWEEP_SECONDS * (FULL_EVERY + 2)
+SETTLE_SWEEPS = FULL_EVERY + 2
+SETTLE_SECONDS = SWEEP_SECONDS * SETTLE_SWEEPS
+METRICS_SECONDS = patient(10.0)
 
 Alert = dict[str, Any]
 T = TypeVar("T")
@@ -75,6 +80,18 @@ def settle(seconds: float = SETTLE_SECONDS) -> None:
     time.sleep(seconds)
 
 
+def settle_all(agents: Sequence["RunningAgent"]) -> None:
+    """Wait until each agent has read everything anew at least once, however long its sweeps take on this machine."""
+    wanted = [(agent, agent.sweeps() + SETTLE_SWEEPS) for agent in agents]
+    settle()
+    for agent, number in wanted:
+        wait_until(
+            lambda agent=agent, number=number: agent.sweeps() >= number,  # type: ignore[misc]
+            f"{SETTLE_SWEEPS} sweeps of the agent of tier {agent.tier}",
+            every_seconds=SWEEP_SECONDS / 4,
+        )
+
+
 class RunningAgent:
     """An agent of one sensor tier that runs until `stop`."""
 
@@ -121,6 +138,19 @@ class RunningAgent:
             return next((record for record in self.log if record.get("event") == "ready"), None)
 
         return self._wait(ready, timeout_seconds, "the agent to be ready")
+
+    def metric(self, sample: str) -> int:
+        """What the agent itself counted: a sample of its metrics, by its name with the labels."""
+        listening = next(each for each in self.log if each["event"] == "endpoint_listening")
+        with urllib.request.urlopen(f"http://127.0.0.1:{listening['port']}/metrics", timeout=METRICS_SECONDS) as answer:
+            text = answer.read().decode()
+        found = re.search(rf"^{re.escape(sample)} (\d+)", text, re.MULTILINE)
+        assert found is not None, text
+        return int(found[1])
+
+    def sweeps(self) -> int:
+        """How many sweeps have ended and were judged."""
+        return self.metric("hullwatch_sweep_cpu_seconds_count")
 
     def mark(self) -> int:
         """A place in the stream of alerts, for `alerts_since` and `wait_for`."""

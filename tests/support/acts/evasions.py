@@ -179,7 +179,7 @@ def be_born_outside(stage: Stage) -> Iterator[Outcome]:
     root = next((each for each in (CGROUPS, CGROUPS / "unified") if (each / "cgroup.controllers").exists()), None)
     if root is None:
         raise CannotHereError("no cgroup v2 is mounted")
-    with stage.capable("-v", f"{root}:/host-cgroups") as container:
+    with stage.capable("--cgroupns=host", "-v", f"{root}:/host-cgroups") as container:
         stage.let_it_be_seen()
         seconds = unique_seconds()
         _evade(stage, container, "clone_into", "/host-cgroups", seconds)

@@ -71,10 +71,13 @@ def release_agent_script(stage: Stage) -> Iterator[Outcome]:
 
 @contextmanager
 def release_agent_of_named_hierarchy(stage: Stage) -> Iterator[Outcome]:
-    """The same where version 2 has all controllers: a hierarchy of version 1 needs none, only a name (cgroups(7))."""
+    """The same where version 2 has all controllers: a hierarchy of version 1 needs none, only a name (cgroups(7)).
+
+    A new hierarchy is made from the first cgroup namespace only (cgroup1_root_to_use(), kernel/cgroup/cgroup-v1.c).
+    """
     name = unique_name()
     try:
-        with stage.capable() as container:
+        with stage.capable("--cgroupns=host") as container:
             stage.shell(container, BINARY_PAYLOAD + RELEASE, f"none,name={name}", name)
             outcome = _ran(container)
             stage.shell(container, 'rmdir "/tmp/hierarchy/$1"', name)
