@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 from collectors.events import MountTable
 from collectors.facts import Container, Mount, Process, ProcessKey
+from collectors.mount_tables import ids_of
 
 MAX_ANCESTORS = 16
+MAX_MOUNT_IDS_EVER = 65_536
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +43,21 @@ class MountState:
     before: tuple[Mount, ...] | None
     ids: frozenset[int]
     ids_ever: frozenset[int]
+
+    def became(self, event: MountTable) -> None:
+        """The table is another now."""
+        self.before, self.event, self.ids = self.event.mounts, event, ids_of(event.mounts)
+        if len(self.ids_ever) < MAX_MOUNT_IDS_EVER:
+            self.ids_ever |= self.ids
+
+
+def is_the_same(process: Process, before: Process) -> bool:
+    """Nothing that is compared with what was before has changed, so there is no need to keep that too."""
+    return (
+        process.image_mark == before.image_mark
+        and process.confinement == before.confinement
+        and process.executable == before.executable
+    )
 
 
 def trim(record: Record) -> None:

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from agent.detached_mounts import DetachedMounts
 from agent.entry import as_entered, is_overdue, is_stage, runs_parents_file
-from agent.records import ContainerState, MountState, Record, trim
+from agent.records import ContainerState, MountState, Record, is_the_same, trim
 from agent.senders import Senders
 from agent.state_view import StateView
 from collectors.events import (
@@ -49,7 +49,6 @@ from collectors.moments import is_earlier
 from collectors.mount_tables import ids_of
 from detectors.base import Member, Tier
 
-MAX_MOUNT_IDS_EVER = 65_536
 MAX_RUNTIMES_SEEN = 64
 
 
@@ -129,7 +128,7 @@ class NodeState(StateView):
         else:
             if process.parent_pid != record.process.parent_pid:
                 self._reparented(record, process.parent_pid)
-            record.previous = process if _is_the_same(process, record.process) else record.process
+            record.previous = process if is_the_same(process, record.process) else record.process
             record.process = process
         if record.container_id is None:
             self._join(record)
@@ -383,17 +382,14 @@ class NodeState(StateView):
                 self._pending[left.mount] = left
 
     def _mounted(self, event: MountTable) -> None:
-        known = self._mounts.get(event.mnt_namespace)
-        ids = ids_of(event.mounts)
-        self._detached.attached(ids)
-        if known is None:
+        if (known := self._mounts.get(event.mnt_namespace)) is not None:
+            known.became(event)
+        else:
             if len(self._mounts) >= 2 * self._max_containers:
                 self._evict_mounts()
-            self._mounts[event.mnt_namespace] = MountState(event, None, ids, ids)
-        else:
-            known.before, known.event, known.ids = known.event.mounts, event, ids
-            if len(known.ids_ever) < MAX_MOUNT_IDS_EVER:
-                known.ids_ever |= ids
+            ids = ids_of(event.mounts)
+            known = self._mounts[event.mnt_namespace] = MountState(event, None, ids, ids)
+        self._detached.attached(known.ids)
 
     def _evict_mounts(self) -> None:
         """Drop the table of a namespace that is no container's own; the oldest goes first."""
@@ -402,12 +398,3 @@ class NodeState(StateView):
         if victim is not None:
             self.overflow["mount_namespaces"] += 1
             del self._mounts[victim]
-
-
-def _is_the_same(process: Process, before: Process) -> bool:
-    """Nothing that is compared with what was before has changed, so there is no need to keep that too."""
-    return (
-        process.image_mark == before.image_mark
-        and process.confinement == before.confinement
-        and process.executable == before.executable
-    )
