@@ -251,6 +251,17 @@ def test_what_a_task_was_before_it_entered_is_becoming_also_when_it_is_told_late
     assert not state.is_becoming(entered)
 
 
+def test_a_thread_of_the_runtime_that_ended_with_its_exec_is_becoming_also_when_it_is_told_later() -> None:
+    entered = replace(build.first_process(), observed_ns=NOW + 5)
+    state = state_of(ContainerSeen(NOW, build.container()), Seen(NOW + 5, entered))
+    runtimes = replace(build.thread(entered, 1000, build.host_confinement()), observed_ns=NOW + 4)
+    state.apply(Seen(NOW + 4, runtimes))
+    assert state.member(runtimes) is None
+    own = replace(build.thread(entered, 1001, build.host_confinement()), observed_ns=NOW + 6)
+    state.apply(Seen(NOW + 6, own))
+    assert isinstance(state.member(own), Member)
+
+
 def test_a_child_that_was_seen_before_its_parents_entry_was_is_a_member_all_the_same() -> None:
     entered = replace(build.first_process(), observed_ns=NOW + 5)
     child = replace(build.process(parent_pid=entered.key.pid), observed_ns=NOW + 4)
