@@ -191,6 +191,9 @@ class StateView:
 
 
 def _is_before_entry(record: Record, process: Process) -> bool:
-    """The task was seen so on its way in, and what it became has been told already: two sensors saw it."""
-    entry = record.entry
-    return entry is not None and entry.key == process.key and is_earlier(process.observed_ns, entry.observed_ns)
+    """The task was seen so on its way in, and what it became has been told already: two sensors saw it.
+
+    The runtime's other threads end with its exec: one that is told of later was seen before.
+    """
+    entry, whose = record.entry, process.thread_of or process.key
+    return entry is not None and entry.key == whose and is_earlier(process.observed_ns, entry.observed_ns)

@@ -170,6 +170,23 @@ def test_becoming_lasts_as_long_as_a_slow_start_and_no_longer_than_a_minute() ->
     assert state.take_pending() == (Seen(NOW + 61 * 10**9, fresh),)
 
 
+def test_who_took_half_a_minute_to_start_is_measured_by_its_exec() -> None:
+    state = with_container()
+    stage = build.process(
+        7000,
+        parent_pid=900,
+        executable=runtime_executable(),
+        confinement=build.host_confinement(cgroups=build.cgroups()),
+    )
+    fresh = replace(stage, key=ProcessKey(7000, _ticks_at(NOW)))
+    state.apply(Exec(NOW, fresh))
+    later = NOW + 30 * 10**9
+    state.apply(SweepDone(later, 1, 3, 0))
+    entered = replace(build.process(7000, parent_pid=900), key=fresh.key, observed_ns=later + 1)
+    state.apply(Exec(later + 1, entered))
+    assert member_of(state, entered).entry == entered
+
+
 def test_runtime_that_leaves_the_cgroup_before_it_entered_belongs_no_more() -> None:
     state = with_container()
     fresh = build.process(7000, parent_pid=900, executable=runtime_executable(), key=ProcessKey(7000, _ticks_at(NOW)))
@@ -232,6 +249,17 @@ def test_what_a_task_was_before_it_entered_is_becoming_also_when_it_is_told_late
     assert state.is_becoming(on_its_way)
     assert isinstance(state.member(entered), Member)
     assert not state.is_becoming(entered)
+
+
+def test_a_thread_of_the_runtime_that_ended_with_its_exec_is_becoming_also_when_it_is_told_later() -> None:
+    entered = replace(build.first_process(), observed_ns=NOW + 5)
+    state = state_of(ContainerSeen(NOW, build.container()), Seen(NOW + 5, entered))
+    runtimes = replace(build.thread(entered, 1000, build.host_confinement()), observed_ns=NOW + 4)
+    state.apply(Seen(NOW + 4, runtimes))
+    assert state.member(runtimes) is None
+    own = replace(build.thread(entered, 1001, build.host_confinement()), observed_ns=NOW + 6)
+    state.apply(Seen(NOW + 6, own))
+    assert isinstance(state.member(own), Member)
 
 
 def test_a_child_that_was_seen_before_its_parents_entry_was_is_a_member_all_the_same() -> None:
