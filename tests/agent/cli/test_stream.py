@@ -70,7 +70,9 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path, argument
 
 @pytest.mark.parametrize("arguments", [("events",), ("alerts", "-f")])
 def test_an_interrupt_ends_a_stream_quietly(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # also where we were told not to
+    listens = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # also where we were told not to
+    )
     program = [sys.executable, "-c", f"{listens}; from agent.cli import main; main()", *arguments]
     with answering(tmp_path, *sleeping(1), Seen(build.NOW_NS, escaped())) as agent:
         command = [*program, "--socket", agent.path]
