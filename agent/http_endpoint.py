@@ -23,6 +23,7 @@ from http import HTTPStatus
 
 from agent.http_message import Answer, Request, encoded, parse_request, plain
 from agent.snapshot import EndpointReading
+from collectors.closing import closed_on_failure
 from collectors.wakeup import WakeUp
 
 MAX_REQUEST_BYTES = 8192
@@ -126,13 +127,13 @@ class HttpEndpoint:
 
     def _listen(self) -> None:
         family = socket.AF_INET6 if ":" in self._address.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self._address.host, self._address.port))
-            listener.listen(_BACKLOG)
+            listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            with closed_on_failure(listener):
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((self._address.host, self._address.port))
+                listener.listen(_BACKLOG)
         except OSError as error:
-            listener.close()
             why = error.strerror or str(error)
             if why != self._told:
                 self._told = why

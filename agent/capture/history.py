@@ -18,6 +18,7 @@ from agent.capture.tap import owner_of
 from agent.state import NodeState
 from collectors.events import ContainerSeen, Event, KernelValue, MountTable, NodeSeen, ProcessEvent
 from collectors.facts import Container, HostBaseline, Process, Unknown
+from collectors.moments import is_earlier
 
 ENTRY_BYTES = 320  # the entry, its event and the numbers in it
 PROCESS_BYTES = 1200  # readers share equal parts of confinements, so most take half of that
@@ -64,7 +65,8 @@ class History:
             return
         if self.since_ns is None:
             self.since_ns = event.at_ns
-        self._latest_ns = max(self._latest_ns, event.at_ns)
+        if not is_earlier(event.at_ns, self._latest_ns):
+            self._latest_ns = event.at_ns
         size = ENTRY_BYTES + _size_of(was, event) + self._own_size(event)
         self._entries.append(Entry(event, was, owner_of(self._state, event), sequence, size))
         self.size_bytes += size

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -226,6 +227,18 @@ def test_waits_for_an_address_that_is_taken_and_says_so_once() -> None:
             squatter.close()
             assert server.listening.wait(PATIENCE_SECONDS)
             assert status(server.ask(b"GET /hello HTTP/1.1\r\n\r\n")) == b"HTTP/1.1 200 OK"
+
+
+def test_a_family_of_addresses_that_the_node_has_not_got_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    troubles: list[str] = []
+    endpoint = HttpEndpoint(Address("::1", 0), {}, on_listening=lambda _: None, on_trouble=troubles.append)
+    monkeypatch.setattr(socket, "socket", refused)
+    endpoint._listen()
+    assert troubles == ["Address family not supported by protocol"]
+    assert not endpoint.is_listening
 
 
 def test_a_route_that_fails_ends_the_run_with_everything_closed_and_it_can_be_run_again() -> None:

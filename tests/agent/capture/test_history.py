@@ -38,6 +38,15 @@ def test_keeps_the_latest_and_knows_from_when_on_nothing_is_missing() -> None:
     assert history.entries(events[99].at_ns + 1) == []
 
 
+def test_what_comes_after_the_clock_was_set_back_is_kept_as_long() -> None:
+    state = new_state(Config(), build.host_baseline(), Tier.NETLINK)
+    history = History(state, max_seconds=60, max_bytes=LIMIT)
+    feed(history, state, Exec(build.NOW_NS, build.process()))
+    later = [Exec(build.NOW_NS - (3600 - at) * SECOND, build.process(5000 + at)) for at in range(50)]
+    feed(history, state, *later)
+    assert [each.event for each in history.entries(later[0].at_ns)][1:] == later
+
+
 def test_its_bytes_are_bounded_whatever_comes() -> None:
     state = new_state(Config(), build.host_baseline(), Tier.NETLINK)
     history = History(state, max_seconds=600, max_bytes=200_000)
