@@ -24,7 +24,7 @@ from collectors.facts import (
     Unknown,
 )
 
-BECOMING_LIMIT_SECONDS = 60  # on a machine that is short of processors a start takes half a minute (ADR 6)
+BECOMING_LIMIT_SECONDS = 10
 _OF_THE_CONTAINER = frozenset({Layer.IMAGE, Layer.UPPER, Layer.CHANGED, Layer.TMPFS, Layer.VOLUME})
 
 

@@ -142,7 +142,7 @@ def _scene_of_made(event: MountMade, container_id: str, view: NodeView, first: P
     is_nested = is_detached or namespace != own
     tables = [view.mounts(own), view.mounts_at_start(container_id)]
     if is_nested and namespace != view.host.namespaces.mnt:
-        tables.append(view.mounts(namespace))
+        tables.append(view.mounts_before(namespace))  # the present one may be from after, and from who is not known yet
     known = [table for table in tables if not isinstance(table, Unknown)]
     if not known and event.mount.fs_type not in KERNEL_TYPES | {b"cgroup"}:
         return Unknown("not_read: no mount table of the container")

@@ -13,15 +13,18 @@ from collectors.facts import Mount, Process
 from detectors.base import Blind, Finding, Severity
 from detectors.mounts_widened import DETECTOR
 from tests.detectors.test_mounts_widened import (
+    INNER_MNT,
     INNER_USER,
     OWN_MNT,
     READ_ONLY,
     ROOT,
+    copied,
     gained,
     inner_process,
     nested,
     node,
     of,
+    table_event,
 )
 from tests.support import build
 from tests.support.view import FakeView, run
@@ -72,6 +75,17 @@ def test_silent_when_the_table_has_told_of_the_mount_already() -> None:
     view = node()
     view.tables[OWN_MNT] = (*build.mount_table(), disk)
     assert made(disk, view) == []
+
+
+def test_fires_in_a_nested_namespace_whose_table_came_first_from_who_was_not_known_yet() -> None:
+    mount = of(b"/p", b"proc")
+    view = node()
+    view.tables[INNER_MNT] = (*copied(), mount)
+    assert run(DETECTOR, table_event(view.tables[INNER_MNT], INNER_MNT, 4242), view) == []
+    (finding,) = made(mount, view, inner_process())
+    assert isinstance(finding, Finding)
+    view.tables_before[INNER_MNT] = view.tables[INNER_MNT]
+    assert made(mount, view, inner_process()) == []
 
 
 @pytest.mark.parametrize("fs_type", [b"tmpfs", b"mqueue", b"overlay", b"fuse", b"fuse.fuse-overlayfs"])

@@ -33,9 +33,9 @@ def end_hierarchy(name: str) -> None:
     """Make the kernel give up a named hierarchy that is mounted no more.
 
     At its last unmount it stays where a cgroup that was removed a moment ago is not quite gone, and then until it is
-    unmounted once more, a moment after it was mounted.
+    unmounted once more, a moment after it was mounted. It goes a moment after that, and not if it is mounted meanwhile.
     """
-    script = f"mount -t cgroup -o none,name={name} none /mnt && sleep 0.3 && umount /mnt"
+    script = f"mount -t cgroup -o none,name={name} none /mnt && sleep 0.3 && umount /mnt && sleep 0.3"
 
     def is_gone() -> bool:
         if name in named_hierarchies():

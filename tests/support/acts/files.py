@@ -89,10 +89,10 @@ def hold_cron_job(stage: Stage) -> Iterator[Outcome]:
 
 @contextmanager
 def write_cron_job_slowly(stage: Stage) -> Iterator[Outcome]:
-    """A new file in /etc/cron.d whose writer takes 50 ms."""
+    """A new file in /etc/cron.d whose writer takes a second: a place where much happens is listened to every half."""
     with _planted() as path, stage.container(*HOST) as container:
         stage.let_it_be_seen()
-        script = f'{{ echo "# nothing"; sleep {patient(0.05)}; echo "# more"; }} > "/host$1"'
+        script = f'{{ echo "# nothing"; sleep {patient(1.0)}; echo "# more"; }} > "/host$1"'
         stage.shell(container, script, str(path))
         require(path.read_text() == "# nothing\n# more\n", "it is not there")
         yield Outcome(container.id)
