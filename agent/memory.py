@@ -31,7 +31,7 @@ LOW = 0.9
 SHARE_OF_CGROUP = 0.8  # the rest is for what is not resident in the process: tables and ring of the eBPF sensor
 LIMIT_VARIABLE = "MEMORY_LIMIT"  # deploy/: the pod's limit, since a pod in its own cgroup namespace cannot find it
 LARGE_BYTES = 128 * 1024  # what glibc begins with
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # <malloc.h>
+_M_MMAP_THRESHOLD = -3  # <malloc.h>
 _NO_LIMIT = 1 << 60  # cgroup v1 says "none" as the largest number of pages
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _OURS = ("agent.", "collectors.", "detectors.")
@@ -126,15 +126,14 @@ class MemoryGuard:
 
 
 def keep_large_blocks_apart() -> None:
-    """Have malloc(3) give a large block back when it is freed, and share one arena; before any thread is started.
+    """Have malloc(3) give a large block back to the kernel when it is freed.
 
     Left to itself glibc keeps blocks as large as the largest that was ever freed, and that for each thread, megabytes
-    after each sweep of a full node (mallopt(3)). Other C libraries have no such switches.
+    after each sweep of a full node (mallopt(3)). Other C libraries have no such switch.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
-        mallopt(_M_ARENA_MAX, 1)
 
 
 def release() -> None:

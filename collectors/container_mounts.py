@@ -49,7 +49,6 @@ class _Table:
 
     ``resident`` showed the table first, as far as it lives: it stays when whoever changed the table has ended.
     ``is_settled``: a program on a mount of its own was met in the namespace, so that the runtime had done its work.
-    ``roots`` are the directories that its mounts show, by their file system's device.
     """
 
     mounts: tuple[Mount, ...]
@@ -61,7 +60,6 @@ class _Table:
     is_building: bool
     resident: ProcessKey | None
     is_settled: bool
-    roots: dict[int, frozenset[bytes]]
 
 
 class _Judged(NamedTuple):
@@ -148,7 +146,6 @@ class ContainerMounts:
             event.is_building,
             event.seen_by if known is None else known.resident,
             is_settled,
-            _roots_of(event.mounts),
         )
         self._emit(event)
 
@@ -159,14 +156,16 @@ class ContainerMounts:
         """
         if places is None:
             return frozenset(self._tables)
-        wanted = tuple(places)
+        wanted: dict[int, list[bytes]] = {}
+        for each in places:
+            wanted.setdefault(each.device, []).append(each.path)
         return frozenset(
             namespace
             for namespace, table in self._tables.items()
             if any(
-                is_within(each.path, root) or is_within(root, each.path)
-                for each in wanted
-                for root in table.roots.get(each.device, ())
+                is_within(path, mount.root) or is_within(mount.root, path)
+                for mount in table.mounts
+                for path in wanted.get(mount.device, ())
             )
         )
 
@@ -361,14 +360,6 @@ def _mount_ids(places: Iterable[Place | Unknown]) -> frozenset[int]:
 
 def _root_of(mounts: tuple[Mount, ...]) -> Mount | None:
     return next((mount for mount in mounts if mount.point == b"/"), None)
-
-
-def _roots_of(mounts: tuple[Mount, ...]) -> dict[int, frozenset[bytes]]:
-    """The directories that are shown, by device."""
-    roots: dict[int, set[bytes]] = {}
-    for mount in mounts:
-        roots.setdefault(mount.device, set()).add(mount.root)
-    return {device: frozenset(shown) for device, shown in roots.items()}
 
 
 def _is_whole(mounts: tuple[Mount, ...], known: _Table | None) -> bool:
